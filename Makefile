@@ -1,0 +1,36 @@
+# Two commands do everything: `make night` and `make test`. Each sets up .venv by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+LATEST := $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%d 2>/dev/null)
+
+.PHONY: help night test check bench ui clean
+.DEFAULT_GOAL := help
+
+help: ## show these lines
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile
+
+night: .ready ## run the newest night of this repository and print its briefing
+	@$(BIN)/forge night $(if $(LATEST),--date $(LATEST))
+
+test: .ready-dev ## run every check and every test (under 15 minutes)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: .ready-dev ## lint, types, import contracts and the quick tests (under a minute)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
+
+bench: .ready-dev ## measure and print the tables of BENCHMARKS.md
+	@$(BIN)/python -m tests.benchmarks
+
+ui: .ready ## Dagster's web pages for this machine's nights, on loopback
+	@$(BIN)/forge ui
+
+clean: ## remove .venv and every cache; the nights under ~/.forge stay
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+.PHONY: .ready .ready-dev
+.ready:
+	@$(PYTHON) .ci/bootstrap.py requirements.lock
+.ready-dev: .ready
+	@$(PYTHON) .ci/bootstrap.py requirements-dev.lock
