@@ -1,0 +1,340 @@
+"""The settings of one Forge, read once, validated and frozen.
+
+They come from ``$FORGE_HOME/forge.toml`` and from ``FORGE_*`` variables; a variable wins over the file. A secret
+may also be given as a file, ``FORGE_SLACK_TOKEN_FILE=/run/secrets/slack``. Nothing else in Forge reads the
+environment. Belongs here: what a user may choose. Does not belong here: facts about a desk or a worker.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+import tzlocal
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from forge_workers.errors import ConfigError
+
+_FILE = "forge.toml"
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is no time zone; write one like Europe/Paris")
+    return name
+
+
+def _http(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("write a web address such as http://127.0.0.1:11434")
+    return url.rstrip("/")
+
+
+def _redis(url: str) -> str:
+    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("write redis://host:port/0, rediss://... or unix:///path/to/socket")
+    return url
+
+
+HttpUrl = Annotated[str, AfterValidator(_http)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class NightHours(_Section):
+    """When the night works. Times are local, ``HH:MM``.
+
+    Attributes:
+        starts_at: When the schedule begins the night for the day that just ended.
+        briefing_by: When the briefing is due.
+    """
+
+    starts_at: str = Field(default="01:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    briefing_by: str = Field(default="07:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+
+
+class Models(_Section):
+    """The language model of the night.
+
+    Attributes:
+        engine: ``ollama``, or ``extractive`` to never ask a model.
+        ollama_url: Where Ollama listens.
+        generate: The model's name at Ollama.
+        context_tokens: Context window asked for; the same for every request, since another size reloads the model.
+        timeout_s: Longest wait for one answer.
+        load_timeout_s: Longest wait for the model to load.
+        keep_alive_s: How long the model stays loaded after its last answer.
+        night_tokens: Prompt tokens that one night may spend on reviewing code.
+    """
+
+    engine: Literal["ollama", "extractive"] = "ollama"
+    ollama_url: HttpUrl = "http://127.0.0.1:11434"
+    generate: str = Field(default="qwen3:8b", min_length=1, max_length=200)
+    context_tokens: int = Field(default=16_384, ge=1_024, le=1_048_576)
+    timeout_s: float = Field(default=300.0, gt=0)
+    load_timeout_s: float = Field(default=600.0, gt=0)
+    keep_alive_s: float = Field(default=300.0, ge=0)
+    night_tokens: int = Field(default=60_000, ge=0)
+
+
+class Slack(_Section):
+    """Where the briefing is posted. Without a token it is shown in the terminal.
+
+    Attributes:
+        token: Bot token with ``chat:write`` and the channel's history scope.
+        channel: Channel id, such as ``C0123456789``.
+        api_url: Slack's own address; another only for tests.
+        timeout_s: Longest wait for one answer.
+    """
+
+    token: SecretStr | None = None
+    channel: str | None = Field(default=None, pattern=r"^[CDG][A-Z0-9]{2,}$")
+    api_url: HttpUrl = "https://slack.com/api"
+    timeout_s: float = Field(default=15.0, gt=0)
+
+
+class GitHub(_Section):
+    """Where pull requests are read. Without a token the digest is skipped.
+
+    Attributes:
+        token: Token that may read the repositories.
+        repositories: ``owner/name`` of each repository to digest; empty takes the GitHub remotes of the watched ones.
+        api_url: GitHub's own address, or a company's.
+        timeout_s: Longest wait for one answer.
+    """
+
+    token: SecretStr | None = None
+    repositories: tuple[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")], ...] = ()
+    api_url: HttpUrl = "https://api.github.com"
+    timeout_s: float = Field(default=15.0, gt=0)
+
+
+class Settings(_Section):
+    """Everything a user may choose.
+
+    Attributes:
+        home: Where Forge keeps its state; a directory only its owner may enter.
+        repositories: Paths or globs of the Git repositories to watch.
+        timezone: Time zone that decides where one night ends and the next begins.
+        redis_url: A Redis to use instead of the bundled one.
+        night: When the night works.
+        models: The language model.
+        slack: Where the briefing goes.
+        github: Where pull requests come from.
+    """
+
+    home: Path
+    repositories: tuple[Annotated[str, Field(min_length=1)], ...]
+    timezone: Annotated[str, AfterValidator(_zone)]
+    redis_url: Annotated[SecretStr, AfterValidator(lambda s: SecretStr(_redis(s.get_secret_value())))] | None = None
+    night: NightHours = NightHours()
+    models: Models = Models()
+    slack: Slack = Slack()
+    github: GitHub = GitHub()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone as an object."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value of these settings, for the redactor; never log or store it."""
+        held = (self.redis_url, self.slack.token, self.github.token)
+        return tuple(s.get_secret_value() for s in held if s is not None)
+
+
+def load(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
+    """Read, validate and freeze the settings.
+
+    Args:
+        environ: The environment; the process's own when None.
+        cwd: Where to look for a repository when none is named; the process's own when None.
+
+    Raises:
+        ConfigError: A key is unknown, of a wrong type, or names a missing path. The message is one line that names
+            the key and where it was set.
+    """
+    environ = os.environ if environ is None else environ
+    home = _home(environ)
+    chosen = _from_file(home / _FILE)
+    if "home" in chosen:
+        raise ConfigError(f"home cannot be set in {home / _FILE}: set the variable FORGE_HOME")
+    sources = {key: str(home / _FILE) for key in _leaves(chosen)}
+    for key, (variable, value) in _from_environ(environ).items():
+        _put(chosen, key, value)
+        sources[key] = variable
+    here = cwd or Path.cwd()
+    if sources.get("repositories") == str(home / _FILE):
+        _only_absolute(chosen["repositories"], home / _FILE)
+    chosen["repositories"] = _from_here(chosen.get("repositories", [str(_top(here))]), here)
+    chosen.setdefault("timezone", _local_zone())
+    chosen["home"] = home
+    try:
+        return Settings.model_validate(_as_tuples(chosen))
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, sources)) from None
+
+
+def environment(**changed: str) -> dict[str, str]:
+    """Return this process's environment with ``changed`` variables, for a child that loads the same settings."""
+    return {**os.environ, **changed}
+
+
+def _only_absolute(paths: Any, file: Path) -> None:
+    """Refuse what would mean another repository in another directory."""
+    for path in paths if isinstance(paths, list) else ():
+        if isinstance(path, str) and path and path[0] not in "/~":
+            raise ConfigError(f"repositories in {file}: {path!r:.80} must be an absolute path or begin with ~/")
+
+
+def _from_here(paths: Any, here: Path) -> Any:
+    """Make paths given in a variable absolute; what is no list of texts is left for the validation to name."""
+    if not isinstance(paths, list):
+        return paths
+    return [str(here / path) if isinstance(path, str) and path and path[0] != "~" else path for path in paths]
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    named = environ.get("FORGE_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    try:
+        return Path(environ.get("HOME") or Path.home()).absolute() / ".forge"
+    except RuntimeError:
+        raise ConfigError("FORGE_HOME is not set and there is no home directory: set FORGE_HOME") from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            chosen = tomllib.load(file)
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if mode & 0o077 and any(key.rpartition(".")[2] == "token" for key in _leaves(chosen)):
+        raise ConfigError(f"{path} holds a token and others may read it: run chmod 600 {path}")
+    return chosen
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
+    """Map setting keys to (variable, value); lists are separated as PATH is."""
+    fields = _fields(Settings)
+    by_name = {"FORGE_" + key.upper().replace(".", "_"): key for key in fields}
+    found: dict[str, tuple[str, Any]] = {}
+    for variable in sorted(name for name in environ if name.startswith("FORGE_")):
+        base = variable.removesuffix("_FILE")
+        if variable in by_name:
+            key, text = by_name[variable], environ[variable]
+        elif base in by_name and _is_secret(fields[by_name[base]]):
+            key, text = by_name[base], _secret_file(variable, environ[variable])
+        else:
+            raise ConfigError(f"{variable} is no setting of Forge: see forge.example.toml for the keys")
+        if key in found:
+            raise ConfigError(f"{found[key][0]} and {variable} are both set: keep one")
+        found[key] = (variable, _parsed(text, fields[key], variable))
+    return found
+
+
+def _secret_file(variable: str, path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{variable}: cannot read {path}: {getattr(error, 'strerror', error)}") from None
+
+
+def _parsed(text: str, annotation: Any, variable: str) -> Any:
+    """Turn a variable's text into what the field's type wants."""
+    kind = _core(annotation)
+    if get_origin(kind) is tuple:
+        separator = "," if variable == "FORGE_GITHUB_REPOSITORIES" else os.pathsep
+        return [part for part in text.split(separator) if part]
+    if kind in {int, float}:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ConfigError(f"{variable} must be a number, not {text!r:.60}") from None
+    return text
+
+
+def _core(annotation: Any) -> Any:
+    """Strip ``Annotated`` and ``| None`` from a type."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif type(None) in get_args(annotation):
+            annotation = next(a for a in get_args(annotation) if a is not type(None))
+        else:
+            return annotation
+
+
+def _is_secret(annotation: Any) -> bool:
+    return _core(annotation) is SecretStr
+
+
+def _fields(section: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Map every dotted key of ``section`` to its type."""
+    found: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        kind = _core(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= _fields(kind, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = field.annotation
+    return found
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for name in path:
+        tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{key.rpartition('.')[0]} must be a table, as [{key.rpartition('.')[0]}] in forge.toml")
+    tree[last] = value
+
+
+def _as_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_tuples(v) for key, v in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _top(directory: Path) -> Path:
+    """Return the top of the Git work tree around ``directory``, or ``directory`` itself."""
+    return next((d for d in (directory, *directory.parents) if (d / ".git").exists()), directory)
+
+
+def _local_zone() -> str:
+    name = tzlocal.get_localzone_name()
+    return name if name in available_timezones() else "UTC"
+
+
+def _one_line(error: ValidationError, sources: Mapping[str, str]) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    names = [str(part) for part in first["loc"] if isinstance(part, str) and part.isidentifier()]
+    key = ".".join(names)
+    where = next((s for k, s in sources.items() if k == key or k.startswith(key + ".")), "forge.toml")
+    if first["type"] == "extra_forbidden":
+        return f"{key} is no setting of Forge (in {where}): see forge.example.toml for the keys"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key} in {where}: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,81 @@
+"""Nights and their windows of time.
+
+Belongs here: what a night's key means. Does not belong here: Dagster's partitions, which
+``forge_assets/nights.py`` builds from the same rule.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator
+
+from forge_workers.errors import BadArgs
+
+#: The first night Forge knows; commits before it can be read by no night.
+FIRST_NIGHT = "2015-01-01"
+
+
+def check_night(key: str) -> str:
+    """Return ``key`` if it is a calendar day written ``YYYY-MM-DD``.
+
+    Raises:
+        BadArgs: It is not; the message says what to write.
+    """
+    try:
+        exact = date.fromisoformat(key).isoformat() == key
+    except ValueError:
+        exact = False
+    if not exact:
+        raise BadArgs(f"night {key!r:.40} is not a day: write it as YYYY-MM-DD, for example 2026-11-23")
+    return key
+
+
+def _for_pydantic(key: str) -> str:
+    try:
+        return check_night(key)
+    except BadArgs as error:
+        raise ValueError(str(error)) from None
+
+
+#: The key of a night: the local calendar day that is digested, ``YYYY-MM-DD``.
+NightKey = Annotated[str, AfterValidator(_for_pydantic)]
+
+
+class Window(NamedTuple):
+    """Half-open stretch of time ``[start_at, end_at)`` in UTC unix seconds."""
+
+    start_at: float
+    end_at: float
+
+    def holds(self, moment: float) -> bool:
+        """Whether ``moment`` (UTC unix seconds) lies in the window."""
+        return self.start_at <= moment < self.end_at
+
+
+def window(night: str, timezone: ZoneInfo) -> Window:
+    """Return the local calendar day ``night`` as UTC seconds: 23, 24 or 25 hours long.
+
+    Both ends are local midnights (or the first moment after a midnight that daylight saving removed), so the
+    windows of neighbouring nights touch and never overlap.
+
+    Raises:
+        BadArgs: ``night`` is not ``YYYY-MM-DD``.
+    """
+    day = date.fromisoformat(check_night(night))
+    ends = (datetime.combine(d, time.min, timezone) for d in (day, day + timedelta(days=1)))
+    start, end = (moment.timestamp() for moment in ends)
+    return Window(start, end)
+
+
+def night_of(moment: float, timezone: ZoneInfo) -> str:
+    """Return the key of the night that ``moment`` (UTC unix seconds) belongs to."""
+    return datetime.fromtimestamp(moment, timezone).date().isoformat()
+
+
+def nights_before(night: str, count: int) -> tuple[str, ...]:
+    """Return the ``count`` nights before ``night``, nearest first."""
+    day = date.fromisoformat(check_night(night))
+    return tuple((day - timedelta(days=n)).isoformat() for n in range(1, count + 1))
