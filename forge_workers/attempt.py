@@ -1,0 +1,125 @@
+"""One attempt at a night: who works on it, and whether it was finished.
+
+Belongs here: the lock that keeps a night to one process, and the note that lets a stopped night go on where it was.
+Does not belong here: the steps themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from forge_workers.errors import BadArgs, Damaged
+from forge_workers.night import STEPS
+from forge_workers.report import Frozen
+from forge_workers.settings import Settings
+from forge_workers.store import NightStore
+from forge_workers.windows import check_night
+
+_NOTE = "attempt.json"
+
+
+class Attempt(Frozen):
+    """One attempt at a night.
+
+    Attributes:
+        name: Written with each report this attempt makes.
+        settings: Digest of the settings it began with; other settings begin another attempt.
+        started_at: UTC unix seconds.
+        pid: The process that works on it.
+        finished: Whether every step of it was done.
+    """
+
+    name: str
+    settings: str
+    started_at: float
+    pid: int
+    finished: bool = False
+
+
+class Busy(BadArgs):
+    """Another process works on this night."""
+
+
+@contextlib.contextmanager
+def only_one(root: Path, night: str) -> Iterator[None]:
+    """Keep every other process off ``night`` until this block ends, or this process does.
+
+    Raises:
+        Busy: Another process is at it; the message names it.
+    """
+    folder = root / check_night(night)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        noted = read(root, night)
+        by = f" by process {noted.pid}" if noted else ""
+        raise Busy(f"the night {night} is already being run{by}: see `forge status`") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def running(attempt: Attempt | None) -> bool:
+    """Whether the process of ``attempt`` still works on it; looking does not get in its way."""
+    if attempt is None or attempt.finished:
+        return False
+    try:
+        return psutil.Process(attempt.pid).create_time() <= attempt.started_at
+    except psutil.Error:
+        return False
+
+
+def read(root: Path, night: str) -> Attempt | None:
+    """Return the newest attempt at ``night``, or None."""
+    try:
+        return Attempt.model_validate_json((root / check_night(night) / _NOTE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def write(root: Path, night: str, attempt: Attempt) -> None:
+    """Keep ``attempt`` as the newest of ``night``."""
+    path = root / check_night(night) / _NOTE
+    beside = path.with_name(f".{_NOTE}.{os.getpid()}")
+    beside.write_text(attempt.model_dump_json(indent=1))
+    beside.replace(path)
+
+
+def begin(root: Path, night: str, settings: Settings, now: float) -> Attempt:
+    """Go on with the attempt that was stopped, or begin another; the caller holds :func:`only_one`."""
+    chosen = _digest(settings)
+    last = read(root, night)
+    goes_on = last is not None and not last.finished and last.settings == chosen
+    name = last.name if last is not None and goes_on else uuid.uuid4().hex[:12]
+    attempt = Attempt(name=name, settings=chosen, started_at=now, pid=os.getpid())
+    write(root, night, attempt)
+    return attempt
+
+
+def done_before(store: NightStore, night: str) -> tuple[str, ...]:
+    """Return the steps whose reports the store's attempt has already made, unharmed."""
+    done: list[str] = []
+    for asset in STEPS:
+        with contextlib.suppress(Damaged):
+            if store.attempt_of(asset, night) == store.attempt and store.load(asset, night) is not None:
+                done.append(asset)
+    return tuple(done)
+
+
+def _digest(settings: Settings) -> str:
+    """Name the settings without keeping them: the secrets among them count only by their presence."""
+    plain = settings.model_dump(mode="json")
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:16]

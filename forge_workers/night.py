@@ -1,0 +1,71 @@
+"""The steps of a night and what became of each, for whoever tells about them.
+
+Belongs here: the order of the steps, what each waits for, and reading their state back from the store. Does not belong
+here: running them, which is Dagster's, or telling, which is the briefing's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from forge_workers.errors import Damaged
+from forge_workers.report import Frozen, Receipt, Report
+from forge_workers.store import NightStore
+
+#: Each step with the steps it waits for, in the order they are told. A test holds it against Dagster's asset graph.
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "gpu_readiness": (),
+    "health_snapshot": (),
+    "threat_assessment": ("gpu_readiness", "health_snapshot"),
+    "commit_log": (),
+    "security_review": ("commit_log",),
+    "code_review": ("gpu_readiness", "commit_log"),
+    "pr_digest": ("commit_log",),
+    "evolution_report": ("commit_log",),
+}
+BRIEFING = "morning_briefing"
+
+
+class Step(Frozen):
+    """What became of one step: exactly one of the three is set.
+
+    Attributes:
+        asset: Its name.
+        report: What it returned, with its receipt.
+        failure: Its receipt, when it failed.
+        missing: Why there is neither, one plain sentence.
+    """
+
+    asset: str
+    report: Report | None = None
+    failure: Receipt | None = None
+    missing: str | None = None
+
+
+def gather(
+    store: NightStore, night: str, unstored: Mapping[str, Receipt] | None = None, cut_by: str | None = None
+) -> tuple[Step, ...]:
+    """Return the state of every step of ``night``, as the store's attempt left it.
+
+    Args:
+        store: With an attempt, only what that attempt did counts; without one, the newest of any.
+        night: The night's key.
+        unstored: Receipts of failures that could not be stored, by asset.
+        cut_by: What stopped the whole night, if something did; told of the steps that left nothing.
+    """
+    unfinished = f"the night was cut short: {cut_by}" if cut_by else "it did not finish"
+    steps: dict[str, Step] = {}
+    for asset, needs in STEPS.items():
+        failure = (unstored or {}).get(asset) or store.failure(asset, night)
+        broken = next((need for need in needs if steps[need].report is None), None)
+        missing = f"{broken} failed before it" if broken and not cut_by else unfinished
+        steps[asset] = Step(asset=asset, failure=failure) if failure else _kept(store, asset, night, missing)
+    return tuple(steps.values())
+
+
+def _kept(store: NightStore, asset: str, night: str, missing: str) -> Step:
+    try:
+        report = store.load(asset, night) if store.attempt in {"", store.attempt_of(asset, night)} else None
+    except Damaged as error:
+        return Step(asset=asset, missing=str(error))
+    return Step(asset=asset, missing=missing) if report is None else Step(asset=asset, report=report)
