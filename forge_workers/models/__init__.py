@@ -1,0 +1,1 @@
+"""Asking language models: gateway, cache, and the extractive stand-by. Not here: what desks ask."""
