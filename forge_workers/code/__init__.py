@@ -1,0 +1,1 @@
+"""The code desk: commits, security, review and pull requests of the watched repositories."""
