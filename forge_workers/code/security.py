@@ -1,0 +1,214 @@
+"""The security review: what the night's commits brought in, new things first.
+
+Looked at is the committed content of every file the window touched, each branch as it stands at the window's end. A
+finding is known, and only counted, when the same file held it before the window or an earlier night told it; dismissed
+ones are counted too. Belongs here: which files, what is new, and the report. Does not belong here: the rules
+(``inspection.py`` and what it joins), or the page (``security_page.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from forge_workers.code.commits import CommitLog, WatchedRepository
+from forge_workers.code.committed import Source, read_bases, read_sources
+from forge_workers.code.hits import names
+from forge_workers.code.inspection import Inspected, findings_of, inspect
+from forge_workers.code.manifests import Change, Manifest, compare, is_unread, loosened_hits
+from forge_workers.code.secret_scan import SecretScanner
+from forge_workers.code.security_page import Dependencies, Silenced, headline, page
+from forge_workers.code.versions import versions
+from forge_workers.dismissals import Dismissals, Sifted, sift
+from forge_workers.errors import ForgeError
+from forge_workers.git import Repository
+from forge_workers.plain import plain
+from forge_workers.redact import Redactor
+from forge_workers.report import Finding, Gap, Outcome, Report, by_weight
+from forge_workers.tools import Request, Tools
+
+ASSET = "security_review"
+#: Paths named in a gap; the rest are counted.
+_NAMED = 3
+
+
+class _Read(NamedTuple):
+    """What was read of all repositories; each open one with where its branch stood before the window."""
+
+    sources: tuple[Source, ...]
+    repositories: Mapping[str, tuple[Repository, str | None]]
+    gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What the rules say, before it is sifted."""
+
+    findings: tuple[Finding, ...]
+    before: frozenset[str]
+    dropped: int
+    silenced: tuple[Silenced, ...]
+    dependencies: tuple[Dependencies, ...]
+    gaps: tuple[Gap, ...]
+
+
+def security_review(request: Request, tools: Tools) -> Report:
+    """Review the files of the window with bandit, detect-secrets and the rules over manifests.
+
+    Returns:
+        New findings only; known, dismissed and silenced ones are counted. Skipped without a commit log.
+    """
+    upstream = request.upstream.get("commit_log")
+    if upstream is None or not upstream.data:
+        why = "There is no commit log of this night, so no file could be reviewed."
+        return Report(
+            asset=ASSET, night=request.night, outcome=Outcome.SKIPPED, reasons=(why,), headline=why, markdown=page(why)
+        )
+    read = _read(CommitLog.model_validate(upstream.data))
+    judged = _judge(read, Redactor(tools.settings.secrets))
+    known = judged.before | tools.history.fingerprints(ASSET, before=request.night)
+    sifted = sift(judged.findings, known, Dismissals(tools.settings.home).all())
+    return _report(request, read, judged, sifted)
+
+
+def _read(log: CommitLog) -> _Read:
+    """Read the touched files of every repository; one that fails is a gap and the others go on."""
+    sources: list[Source] = []
+    opened: dict[str, tuple[Repository, str | None]] = {}
+    gaps: list[Gap] = []
+    for watched in log.repositories:
+        wanted = versions([c for c in log.commits if c.repository == watched.name], watched.tip)
+        if not wanted:
+            continue
+        try:
+            repository = Repository.open(Path(watched.path), watched.name)
+            reading = read_sources(repository, wanted)
+        except ForgeError as error:
+            gaps.append(Gap(what=watched.name, why=f"its files were not reviewed: {error}"))
+            continue
+        opened[watched.name] = repository, watched.base
+        sources += reading.sources
+        if reading.left_aside:
+            gaps.append(_left_aside(watched, reading.left_aside))
+    return _Read(tuple(sources), opened, tuple(gaps))
+
+
+def _left_aside(watched: WatchedRepository, left: Sequence[tuple[str, str]]) -> Gap:
+    reasons: dict[str, list[str]] = {}
+    for path, reason in left:
+        reasons.setdefault(reason, []).append(path)
+    told = []
+    for reason, paths in sorted(reasons.items()):
+        named = ", ".join(plain(path, 80) for path in paths[:_NAMED])
+        told.append(f"{len(paths)} {reason} ({named}{', …' if len(paths) > _NAMED else ''})")
+    return Gap(
+        what=f"{len(left)} touched file{'s' * (len(left) > 1)} of {watched.name}", why=f"not scanned: {'; '.join(told)}"
+    )
+
+
+def _judge(read: _Read, redactor: Redactor) -> _Judged:
+    scanner = SecretScanner()
+    inspected = inspect([(source.version.path, source.content) for source in read.sources], scanner)
+    pairs = list(zip(read.sources, inspected, strict=True))
+    suspects = [source for source, seen in pairs if seen.hits or seen.silenced or seen.manifest]
+    bases, gaps = _inspect_bases(read, suspects, scanner)
+    findings: list[Finding] = []
+    dependencies: dict[tuple[str, str], Dependencies] = {}
+    dropped = 0
+    for source, seen in pairs:
+        place = source.repository, source.version.path
+        change = _changed(seen, bases.get(place))
+        held = findings_of(source, seen, list(loosened_hits(change, source.text)), redactor)
+        findings += held.findings
+        dropped += held.dropped
+        dependencies.setdefault(place, Dependencies(*place, change))
+        gaps += _problems(source, seen)
+    return _Judged(
+        findings=tuple(findings),
+        before=frozenset(name for place, seen in bases.items() for name in names(*place, seen.hits)),
+        dropped=dropped,
+        silenced=_silenced(pairs, bases),
+        dependencies=tuple(d for d in dependencies.values() if any(d.change)),
+        gaps=tuple(gaps),
+    )
+
+
+def _inspect_bases(
+    read: _Read, suspects: Iterable[Source], scanner: SecretScanner
+) -> tuple[dict[tuple[str, str], Inspected], list[Gap]]:
+    """Inspect what the suspects held before the window. Files without a hit now need no look at their past."""
+    places: list[tuple[str, str]] = []
+    files: list[tuple[str, bytes]] = []
+    gaps: list[Gap] = []
+    wanted = list(suspects)
+    for name, (repository, base) in read.repositories.items():
+        if base is None:
+            continue
+        try:
+            contents = read_bases(repository, base, [source for source in wanted if source.repository == name])
+        except ForgeError as error:
+            why = f"what was there before the window cannot be read, so all of it counts as new: {error}"
+            gaps.append(Gap(what=name, why=why))
+            continue
+        places += [(name, path) for path in contents]
+        files += contents.items()
+    return dict(zip(places, inspect(files, scanner), strict=True)), gaps
+
+
+def _changed(now: Inspected, before: Inspected | None) -> Change:
+    nothing = Manifest({})
+    return (
+        compare((before and before.manifest) or nothing, now.manifest or nothing)
+        if now.manifest
+        else Change((), (), ())
+    )
+
+
+def _problems(source: Source, seen: Inspected) -> list[Gap]:
+    where = plain(f"{source.repository}: {source.version.path}")
+    unread = ("its dependencies are in a form that is not read yet",) if is_unread(source.version.path) else ()
+    return [Gap(what=where, why=why) for why in (*seen.problems, *unread)]
+
+
+def _silenced(
+    pairs: Sequence[tuple[Source, Inspected]], bases: Mapping[tuple[str, str], Inspected]
+) -> tuple[Silenced, ...]:
+    told: list[Silenced] = []
+    for source, seen in pairs:
+        if seen.silenced:
+            place = source.repository, source.version.path
+            before = bases[place].silenced if place in bases else 0
+            told.append(Silenced(*place, seen.silenced, max(0, seen.silenced - before)))
+    return tuple(told)
+
+
+def _report(request: Request, read: _Read, judged: _Judged, sifted: Sifted) -> Report:
+    findings = by_weight(sifted.new)
+    files = len(read.sources)
+    numbers = {
+        "scanned_files": files,
+        "new_findings": len(findings),
+        "known_findings": sifted.known,
+        "dismissed_findings": sifted.dismissed,
+        "silenced_places": sum(s.places for s in judged.silenced),
+        "newly_silenced_places": sum(s.newly for s in judged.silenced),
+        "dropped_findings": judged.dropped,
+        "added_dependencies": sum(len(d.change.added) for d in judged.dependencies),
+        "removed_dependencies": sum(len(d.change.removed) for d in judged.dependencies),
+    }
+    gaps = (*read.gaps, *judged.gaps)
+    said = headline(findings, files=files, known=sifted.known, dismissed=sifted.dismissed, gaps=len(gaps))
+    return Report(
+        asset=ASSET,
+        night=request.night,
+        headline=said,
+        markdown=page(said, findings, judged.silenced, judged.dependencies, gaps, dropped=judged.dropped),
+        numbers={name: float(number) for name, number in numbers.items()},
+        findings=findings,
+        known=sifted.known,
+        dismissed=sifted.dismissed,
+        gaps=gaps,
+        data={"dependencies": [d.named() for d in judged.dependencies]},
+    )
