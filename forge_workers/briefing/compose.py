@@ -1,0 +1,305 @@
+"""Composing the briefing: from receipts and reports to one frozen value.
+
+Pure: no clock, no file, no network. The briefing is made from receipts, so it cannot claim what did not happen: a step
+that failed or is missing is named, a skipped one says why, and what nobody looked at is never called clean. Belongs
+here: the sections. Does not belong here: the verdict (``verdict.py``), escaping and layout (the renderers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from forge_workers.briefing import words
+from forge_workers.briefing.figures import told_of
+from forge_workers.briefing.model import (
+    Briefing,
+    CodeChange,
+    CommitLine,
+    Figure,
+    NewFinding,
+    Proof,
+    PullRequest,
+    Shortfall,
+)
+from forge_workers.briefing.reading import Commit, Commits, NotReviewed, Pull, Pulls, Reviews, read, readable
+from forge_workers.briefing.told import Told, linkable, proof, tell
+from forge_workers.briefing.verdict import judge, needs_you, quiet
+from forge_workers.night import Step
+from forge_workers.plain import plain
+from forge_workers.report import Finding, Report, by_weight
+from forge_workers.windows import Window
+
+#: Findings told one by one; what a person can read in a morning. The rest are counted by severity.
+_FINDINGS = 40
+#: Newest commits told per repository.
+_COMMITS = 6
+#: Pull requests told per state.
+_PULLS = 12
+#: Unreviewed changes named per reason.
+_RISKIEST = 3
+#: Gaps told per step.
+_GAPS = 12
+
+
+def compose(
+    steps: tuple[Step, ...],
+    *,
+    night: str,
+    window: Window,
+    timezone: ZoneInfo,
+    earlier: Mapping[str, Report],
+    now: float,
+) -> Briefing:
+    """Compose the briefing of one night.
+
+    Args:
+        steps: The steps before the briefing; one that is expected and not given counts as missing.
+        night: The night's key.
+        window: Its stretch of time. While ``now`` lies before its end, the briefing says that the day is not over.
+        timezone: In which times are shown.
+        earlier: The newest report before this night, by asset; numbers are compared with it.
+        now: UTC unix seconds.
+    """
+    told = tell(steps, now)
+    # What the health desk finds are its checks: they are told under what needs a person, and cannot be dismissed.
+    desks = {asset: report for asset, report in told.reports.items() if asset != "health_snapshot"}
+    new = tuple((asset, f) for asset, report in desks.items() for f in by_weight(report.findings) if f.is_new)
+    new = tuple(sorted(new, key=lambda pair: -pair[1].severity.rank))
+    verdict, needs = judge(told, new), needs_you(told, new, night)
+    return Briefing(
+        night=night,
+        start_at=window.start_at,
+        end_at=window.end_at,
+        timezone=timezone.key,
+        made_at=now,
+        verdict=verdict,
+        needs_you=needs,
+        findings=tuple(_finding(told, asset, finding) for asset, finding in new[:_FINDINGS]),
+        findings_more=tuple(Counter(finding.severity for _, finding in new[_FINDINGS:]).items()),
+        findings_note=_findings_note(told, new),
+        code=_code(told),
+        code_note=_code_note(told),
+        pull_requests=_pulls(told),
+        pull_requests_note=_pulls_note(told),
+        figures=_figures(told, earlier),
+        shortfalls=_shortfalls(told),
+        steps=told.lines,
+        quiet=quiet(told, verdict, new, needs),
+    )
+
+
+def _finding(told: Told, asset: str, finding: Finding) -> NewFinding:
+    typed = "".join(c for c in finding.fingerprint[:64] if c.isascii() and (c.isalnum() or c in "-_"))
+    return NewFinding(
+        asset=asset,
+        fingerprint=typed,
+        rule=plain(finding.rule, 80),
+        severity=finding.severity,
+        title=plain(finding.title),
+        detail=plain(finding.detail, 600),
+        proofs=tuple(proof(evidence) for evidence in finding.evidence[:3]),
+        mark=told.mark(asset),
+    )
+
+
+def _findings_note(told: Told, new: tuple[tuple[str, Finding], ...]) -> str:
+    """Say what is only counted, and who did not look."""
+    desks = [report for asset, report in told.reports.items() if asset != "health_snapshot"]
+    known = sum(r.known + sum(not f.is_new for f in r.findings) for r in desks)
+    dismissed = sum(report.dismissed for report in told.reports.values())
+    parts = [] if new else ["Nothing new was found"]
+    if known or dismissed:
+        parts.append(f"{known:,} known and {dismissed:,} dismissed are only counted")
+    absent = [a for a in ("security_review", "code_review") if not told.done(a)]
+    parts += [f"{words.title(asset)}: nobody looked, the step {_fate(told, asset)}" for asset in absent]
+    if not new and len(absent) == 2:  # noqa: PLR2004 - both of the two
+        parts = parts[1:]
+    return ". ".join(parts) + ("." if parts else "")
+
+
+def _fate(told: Told, asset: str) -> str:
+    line = told.line(asset)
+    done = {"failed": "failed", "missing": "left no result", "skipped": "was skipped"}[line.outcome]
+    return f"{done} ({line.reasons[0].rstrip('.')})" if line.reasons else done
+
+
+def _code(told: Told) -> tuple[CodeChange, ...]:
+    log = read(told.reports.get("commit_log"), Commits)
+    if log is None:
+        return ()
+    tips = {repository.name: repository.tip for repository in log.repositories}
+    by_repository: dict[str, list[Commit]] = {}
+    for commit in log.commits:
+        by_repository.setdefault(commit.repository, []).append(commit)
+    changes = (_change(told, name, commits, tips.get(name)) for name, commits in by_repository.items())
+    return tuple(sorted(changes, key=lambda change: (-change.commits, change.repository)))
+
+
+def _change(told: Told, name: str, commits: list[Commit], tip: str | None) -> CodeChange:
+    newest = sorted(commits, key=lambda commit: -commit.committed_at)
+    files = [file for commit in commits for file in commit.files]
+    languages: Counter[str] = Counter()
+    for file in files:
+        languages[plain(file.language or "", 30)] += file.added + file.removed
+    languages.pop("", None)
+    repository = plain(name, 80)
+    head = f"{repository}@{plain(tip, 64)[:10]}" if tip else f"{repository}, {told.receipt('commit_log').where}"
+    return CodeChange(
+        repository=repository,
+        commits=len(commits),
+        merges=sum(len(commit.parents) > 1 for commit in commits),
+        authors=len({commit.author for commit in commits}),
+        files=len({file.path for file in files}),
+        added=sum(file.added for file in files),
+        removed=sum(file.removed for file in files),
+        languages=tuple(language for language, _ in languages.most_common(4)),
+        latest=tuple(_commit(commit) for commit in newest[:_COMMITS]),
+        more=len(newest[_COMMITS:]),
+        proof=Proof(where=head, at=newest[0].committed_at),
+    )
+
+
+def _commit(commit: Commit) -> CommitLine:
+    where = f"{plain(commit.repository, 80)}@{plain(commit.id, 64)[:10]}"
+    return CommitLine(
+        subject=plain(commit.subject) or "(no subject)",
+        author=plain(commit.author, 60),
+        fix=commit.fix,
+        merge=len(commit.parents) > 1,
+        added=sum(file.added for file in commit.files),
+        removed=sum(file.removed for file in commit.files),
+        proof=Proof(where=where, at=commit.committed_at),
+    )
+
+
+def _code_note(told: Told) -> str:
+    if not told.done("commit_log"):
+        return f"Nobody counted commits: the step {_fate(told, 'commit_log')}."
+    log = read(told.reports.get("commit_log"), Commits)
+    if log is None:
+        return "The commit log cannot be read."
+    busy = {commit.repository for commit in log.commits}
+    still = [plain(r.name, 80) for r in log.repositories if r.name not in busy]
+    named = words.listed(still) if len(still) <= _COMMITS else words.count(len(still), "repository", "repositories")
+    return f"No commits in {named}." if still else "" if busy else "No repository could be read."
+
+
+def _pulls(told: Told) -> tuple[PullRequest, ...]:
+    pulls = read(told.reports.get("pr_digest"), Pulls) or Pulls()
+    oldest = tuple(sorted(pulls.waiting, key=lambda pull: -pull.age_days))
+    states: tuple[tuple[Literal["waiting", "opened", "merged"], tuple[Pull, ...]], ...] = (
+        ("waiting", oldest), ("opened", pulls.opened), ("merged", pulls.merged))  # fmt: skip
+    return tuple(_pull(told, state, pull) for state, some in states for pull in some[:_PULLS])
+
+
+def _pull(told: Told, state: Literal["waiting", "opened", "merged"], pull: Pull) -> PullRequest:
+    url = linkable(pull.url, f"/{pull.repository}/pull/{pull.number}")
+    repository = plain(pull.repository, 80)
+    return PullRequest(
+        state=state,
+        repository=repository,
+        number=pull.number,
+        title=plain(pull.title),
+        author=plain(pull.author, 60),
+        age_days=pull.age_days if math.isfinite(pull.age_days) else 0.0,
+        why=plain(pull.why, 120),
+        proof=Proof(where=f"{repository}#{pull.number}", at=told.at("pr_digest"), url=url),
+    )
+
+
+def _pulls_note(told: Told) -> str:
+    if not told.done("pr_digest"):
+        return f"Nobody looked at pull requests: the step {_fate(told, 'pr_digest')}."
+    pulls = read(told.reports.get("pr_digest"), Pulls)
+    if pulls is None:
+        return "The pull request digest cannot be read."
+    rest = {"waiting": pulls.waiting, "opened": pulls.opened, "merged": pulls.merged}
+    more = [f"{len(some) - _PULLS} more {state}" for state, some in rest.items() if len(some) > _PULLS]
+    return f"Not shown: {words.listed(more)}." if more else "" if any(rest.values()) else "No pull request moved."
+
+
+def _figures(told: Told, earlier: Mapping[str, Report]) -> tuple[Figure, ...]:
+    figures = []
+    for asset, report in told.reports.items():
+        before = earlier.get(asset)
+        known = {name: value for name, value in report.numbers.items() if math.isfinite(value)}
+        for name, label in told_of(asset, known) if told.done(asset) else ():
+            then = None if before is None else before.numbers.get(name)
+            then = then if then is not None and math.isfinite(then) else None
+            last_is = before.night if before is not None and then is not None else None
+            figures.append(
+                Figure(
+                    asset=asset,
+                    name=plain(name, 60),
+                    label=plain(label, 60),
+                    tonight=known[name],
+                    last_night=then,
+                    last_is=last_is,
+                    at=told.at(asset),
+                )
+            )
+    return tuple(figures)
+
+
+def _shortfalls(told: Told) -> tuple[Shortfall, ...]:
+    """List everything the night did not do: broken steps first, then gaps, then what was only done in part."""
+    found = [*_of_outcomes(told, "failed", "missing"), *_gaps(told), *_unreviewed(told)]
+    return (*found, *_of_outcomes(told, "degraded", "skipped"))
+
+
+def _of_outcomes(told: Told, *outcomes: Literal["failed", "missing", "degraded", "skipped"]) -> list[Shortfall]:
+    return [
+        Shortfall(
+            kind=outcome,
+            asset=line.asset,
+            what=words.title(line.asset),
+            why=plain("; ".join(line.reasons), 700) or "no reason was left",
+            at=told.at(line.asset),
+        )
+        for outcome in outcomes
+        for line in told.lines
+        if line.outcome == outcome
+    ]
+
+
+def _gaps(told: Told) -> list[Shortfall]:
+    found = []
+    for asset, report in told.reports.items():
+        gaps = [(plain(gap.what, 120), plain(gap.why, 300)) for gap in report.gaps]
+        if told.done(asset) and not readable(report):
+            gaps.append(("its structured result", "it has another shape than agreed, so nothing of it is told here"))
+        told_gaps = gaps[:_GAPS]
+        if gaps[_GAPS:]:
+            told_gaps.append((f"{len(gaps) - _GAPS} more", "they are listed in the report itself"))
+        found += [Shortfall(kind="gap", asset=asset, what=w, why=y, at=told.at(asset)) for w, y in told_gaps]
+    return found
+
+
+def _unreviewed(told: Told) -> list[Shortfall]:
+    """Count by reason the changes that nobody reviewed, and name the riskiest: a person may look instead."""
+    reviews = read(told.reports.get("code_review"), Reviews) or Reviews()
+    by_reason: dict[str, list[NotReviewed]] = {}
+    for change in reviews.not_reviewed:
+        by_reason.setdefault(plain(change.reason, 200) or "no reason was left", []).append(change)
+    most = sorted(by_reason.items(), key=lambda pair: -len(pair[1]))[:_GAPS]
+    return [
+        Shortfall(
+            kind="not reviewed",
+            asset="code_review",
+            what=words.count(len(changes), "change"),
+            why=f"{reason}{_riskiest(changes)}",
+            at=told.at("code_review"),
+        )
+        for reason, changes in most
+    ]
+
+
+def _riskiest(changes: list[NotReviewed]) -> str:
+    first = sorted((c for c in changes if c.path and c.risk > 0), key=lambda c: -c.risk)[:_RISKIEST]
+    places = ((f"{plain(c.path, 80)} in {plain(c.repository, 40)}@{plain(c.commit, 64)[:10]}", c.risk) for c in first)
+    named = [f"{place} (risk {risk})" for place, risk in places]
+    return f". Worth a look of your own: {words.listed(named)}" if named else ""

@@ -1,0 +1,234 @@
+"""What a briefing is: one frozen value that every renderer shows and that survives a round trip through JSON.
+
+All text in it is one plain line of bounded length without control characters (``plain.plain``), made so by
+``compose.py``. It is still untrusted: each renderer escapes it for its own medium. A ``url`` has passed
+``compose.linkable``. Belongs here: the shape. Does not belong here: how it is made or shown.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from forge_workers.report import Effect, Frozen, Severity
+from forge_workers.windows import NightKey
+
+#: Shown wherever a text came without a model.
+NO_MODEL = "degraded: no model"
+
+
+class Level(StrEnum):
+    """The verdict in one word. ``INCOMPLETE`` stands where too little is known to say ``GREEN`` or ``YELLOW``."""
+
+    GREEN = "GREEN"
+    YELLOW = "YELLOW"
+    INCOMPLETE = "INCOMPLETE"
+    RED = "RED"
+
+
+class Proof(Frozen):
+    """Where a line can be checked.
+
+    Attributes:
+        where: ``repository path:line@commit``, or what was asked: ``psutil``, ``receipt of commit_log``.
+        at: When it held at its source, UTC unix seconds.
+        url: A web address that code produced, or None.
+        quote: The line of code itself.
+    """
+
+    where: str
+    at: float
+    url: str | None = None
+    quote: str | None = None
+
+
+class Verdict(Frozen):
+    """The night in one sentence.
+
+    Attributes:
+        level: One word.
+        sentence: One plain sentence that names what decided it.
+        machine: The level of the threat assessment, None when it gave none.
+        why: The rules of the threat assessment that fired, and its explanation.
+        mark: :data:`NO_MODEL` when the explanation came without a model, else empty.
+        proof: The receipt of the threat assessment, for all of this.
+    """
+
+    level: Level
+    sentence: str
+    machine: Level | None = None
+    why: tuple[str, ...] = ()
+    mark: str = ""
+    proof: Proof
+
+
+class Need(Frozen):
+    """Something only a person can do, and what to type for it if there is anything to type."""
+
+    urgency: Severity
+    text: str
+    act: str = ""
+    proofs: tuple[Proof, ...]
+
+
+class NewFinding(Frozen):
+    """A finding of tonight. ``forge dismiss`` takes its fingerprint."""
+
+    asset: str
+    fingerprint: str
+    rule: str
+    severity: Severity
+    title: str
+    detail: str
+    proofs: tuple[Proof, ...]
+    mark: str = ""
+
+
+class CommitLine(Frozen):
+    """One commit: subject, author, and the proof that names it."""
+
+    subject: str
+    author: str
+    fix: bool
+    merge: bool
+    added: int
+    removed: int
+    proof: Proof
+
+
+class CodeChange(Frozen):
+    """What happened in one repository; ``latest`` holds the newest commits, ``more`` counts the others."""
+
+    repository: str
+    commits: int
+    merges: int
+    authors: int
+    files: int
+    added: int
+    removed: int
+    languages: tuple[str, ...]
+    latest: tuple[CommitLine, ...]
+    more: int
+    proof: Proof
+
+
+class PullRequest(Frozen):
+    """One pull request and what became of it."""
+
+    state: Literal["waiting", "opened", "merged"]
+    repository: str
+    number: int
+    title: str
+    author: str
+    age_days: float
+    why: str
+    proof: Proof
+
+
+class Figure(Frozen):
+    """One number against the night before.
+
+    Attributes:
+        asset: The step that measured it.
+        name: Its name, which carries the unit.
+        label: What a person calls it.
+        tonight: Its value tonight.
+        last_night: Its value in the earlier report, None when there is none.
+        last_is: The night of the earlier report.
+        at: When tonight's was measured, UTC unix seconds.
+    """
+
+    asset: str
+    name: str
+    label: str
+    tonight: float
+    last_night: float | None = None
+    last_is: NightKey | None = None
+    at: float
+
+    @property
+    def moved(self) -> bool:
+        """Whether it differs from the night before, or has none to compare with."""
+        return self.last_night is None or self.tonight != self.last_night
+
+
+class Shortfall(Frozen):
+    """Something the night did not do, in plain words."""
+
+    kind: Literal["failed", "missing", "gap", "not reviewed", "degraded", "skipped"]
+    asset: str
+    what: str
+    why: str
+    at: float
+
+
+class StepLine(Frozen):
+    """One step as its receipt tells it; ``outcome`` is "missing" when there is no receipt."""
+
+    asset: str
+    outcome: Literal["ran", "degraded", "skipped", "failed", "missing"]
+    headline: str = ""
+    reasons: tuple[str, ...] = ()
+    started_at: float | None = None
+    seconds: float | None = None
+    model: str | None = None
+    calls: int = 0
+    tokens: int = 0
+    gpu_s: float = 0.0
+    effects: tuple[Effect, ...] = ()
+    mark: str = ""
+
+
+class Briefing(Frozen):
+    """One night, told in the morning.
+
+    Attributes:
+        night: The night's key.
+        start_at: Begin of its window, UTC unix seconds.
+        end_at: End of its window.
+        timezone: Name of the zone in which times are shown.
+        made_at: When this was composed.
+        verdict: The night in one sentence.
+        needs_you: What needs a person, most urgent first.
+        findings: New findings, most severe first.
+        findings_more: New findings beyond those shown, by severity.
+        findings_note: What else there is to say about findings: known, dismissed, not looked for.
+        code: What changed, by repository, busiest first.
+        code_note: What else there is to say about code.
+        pull_requests: Waiting, opened and merged ones.
+        pull_requests_note: What else there is to say about pull requests.
+        figures: Numbers against the night before, in the order of the steps.
+        shortfalls: Gaps and degradations.
+        steps: Every step before the briefing.
+        quiet: Nothing changed and all is well, so the briefing is short.
+    """
+
+    night: NightKey
+    start_at: float
+    end_at: float
+    timezone: str
+    made_at: float
+    verdict: Verdict
+    needs_you: tuple[Need, ...] = ()
+    findings: tuple[NewFinding, ...] = ()
+    findings_more: tuple[tuple[Severity, int], ...] = ()
+    findings_note: str = ""
+    code: tuple[CodeChange, ...] = ()
+    code_note: str = ""
+    pull_requests: tuple[PullRequest, ...] = ()
+    pull_requests_note: str = ""
+    figures: tuple[Figure, ...] = ()
+    shortfalls: tuple[Shortfall, ...] = ()
+    steps: tuple[StepLine, ...] = ()
+    quiet: bool = False
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone as an object."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def day_over(self) -> bool:
+        """Whether the whole day lay behind when this was composed."""
+        return self.made_at >= self.end_at

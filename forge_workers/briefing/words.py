@@ -1,0 +1,150 @@
+"""How the briefing writes times, spans, counts and figures; every renderer uses these, so all of them say the same.
+
+Belongs here: words for numbers. Does not belong here: escaping, which is each renderer's own, or what is said.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from forge_workers.briefing.model import CodeChange
+
+#: Names of steps as people say them; any other name is said with blanks for underscores.
+_TITLES = {"gpu_readiness": "GPU readiness", "pr_digest": "Pull request digest"}
+#: Typographic minus, as wide as the plus.
+_MINUS = "\N{MINUS SIGN}"
+_BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
+#: Endings of a figure's name that carry its unit, longest first, with what is written after the value.
+_UNITS = (
+    ("_per_s", "/s"),
+    ("_bytes", ""),
+    ("_ratio", "%"),
+    ("_share", "%"),
+    ("_percent", "%"),
+    ("_celsius", " °C"),
+    ("_days", " days"),
+    ("_per_core", " per core"),
+    ("_gib", " GiB"),
+    ("_mb", " MB"),
+    ("_gb", " GB"),
+    ("_ms", " ms"),
+    ("_s", ""),
+)
+#: Endings of figures between 0 and 1, shown in percent.
+_SHARES = ("_ratio", "_share")
+
+
+def title(asset: str) -> str:
+    """Return the name of a step as a person says it: ``threat_assessment`` is "Threat assessment"."""
+    return _TITLES.get(asset) or asset.replace("_", " ").capitalize()
+
+
+def day(night: str) -> str:
+    """Return a night's key as a day: "Monday 23 November 2026"."""
+    when = date.fromisoformat(night)
+    return f"{when:%A} {when.day} {when:%B %Y}"
+
+
+def moment(at: float, zone: ZoneInfo) -> str:
+    """Return a moment (UTC unix seconds) in local time: "Mon 23 Nov 14:05"; one that no calendar holds is said."""
+    when = _local(at, zone)
+    return "at an unknown time" if when is None else f"{when:%a} {when.day} {when:%b %H:%M}"
+
+
+def clock(at: float, zone: ZoneInfo) -> str:
+    """Return the local time of day of a moment (UTC unix seconds): "14:05"."""
+    when = _local(at, zone)
+    return "--:--" if when is None else f"{when:%H:%M}"
+
+
+def _local(at: float, zone: ZoneInfo) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(at, zone)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Return a span of seconds as people say it: "0.4 s", "48 s", "3 min 5 s", "1 h 12 min"."""
+    if seconds < 9.95:  # noqa: PLR2004 - below it one decimal is worth reading
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, of_hour = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {of_hour} min" if of_hour else f"{hours} h"
+    if minutes:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{whole} s"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return "1 commit", "14 commits", "no commits"."""
+    word = one if number == 1 else many or f"{one}s"
+    return f"{number:,} {word}" if number else f"no {word}"
+
+
+def age(days: float) -> str:
+    """Return an age in days: "since today", "1 day", "6 days"."""
+    return count(round(days), "day") if math.isfinite(days) and days >= 0.5 else "since today"  # noqa: PLR2004
+
+
+def listed(words: list[str] | tuple[str, ...]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def work(change: CodeChange) -> str:
+    """Return what happened in a repository: "7 commits by 3 people, +295 -214 lines in 10 files, python, sql"."""
+    people = count(change.authors, "person", "people")
+    lines = f"+{change.added:,} -{change.removed:,} lines in {count(change.files, 'file')}"
+    merges = [count(change.merges, "merge")] if change.merges else []
+    return ", ".join([f"{count(change.commits, 'commit')} by {people}", *merges, lines, *change.languages])
+
+
+def label(name: str) -> str:
+    """Return a figure's name without its unit: ``test_ratio`` is "Test ratio", ``tokens_per_s`` is "Tokens"."""
+    ending = next((e for e, _ in _UNITS if name.endswith(e) and name != e and e not in _SHARES), "")
+    return (name.removesuffix(ending).replace("_", " ").strip() or name).capitalize()
+
+
+def amount(name: str, value: float) -> str:
+    """Return a figure with the unit that its name carries: ``load_s`` 4.2 is "4.2 s"."""
+    if not math.isfinite(value):
+        return "unknown"
+    ending, unit = next(((e, u) for e, u in _UNITS if name.endswith(e)), ("", ""))
+    if ending == "_s":
+        return f"{_MINUS}{duration(-value)}" if value < 0 else duration(value)
+    if ending == "_bytes":
+        return _size(value)
+    if ending in _SHARES:
+        value *= 100
+    return _digits(value) + (f" {unit}" if unit == "%" else unit)
+
+
+def change(name: str, tonight: float, earlier: float) -> str:
+    """Return by how much a figure moved, signed: "+3", "-0.4 s", "=" when it did not move."""
+    moved = tonight - earlier
+    if moved == 0 or not math.isfinite(moved):
+        return "="
+    sign = "+" if moved > 0 else _MINUS
+    if name.endswith(_SHARES):
+        return f"{sign}{_digits(abs(moved) * 100)} points"
+    return f"{sign}{amount(name, abs(moved))}"
+
+
+def _size(value: float) -> str:
+    sign, size = (_MINUS, -value) if value < 0 else ("", value)
+    place = min(int(math.log10(size) // 3), len(_BYTES) - 1) if size >= 1 else 0
+    return f"{sign}{_digits(size / 1000**place)} {_BYTES[place]}"
+
+
+def _digits(value: float) -> str:
+    """Write a number with as many decimals as matter: 1,234 · 12.3 · 0.42."""
+    if value == int(value) or abs(value) >= 100:  # noqa: PLR2004 - three digits are read, more are noise
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
+    return text.replace("-", _MINUS, 1)
