@@ -1,0 +1,53 @@
+"""The readiness desk: is the machine fit for this night?
+
+Belongs here: the Dagster face of ``forge_workers/readiness.py`` and ``forge_workers/health/``.
+"""
+
+import dagster as dg
+
+from forge_assets.nights import NIGHTS
+from forge_assets.steps import GPU_TAG, Steps
+from forge_workers import readiness
+from forge_workers.health import assessment, snapshot
+from forge_workers.report import Report
+
+
+@dg.asset(
+    partitions_def=NIGHTS,
+    group_name="readiness",
+    kinds={"ollama"},
+    owners=["team:forge"],
+    pool="gpu",
+    op_tags={GPU_TAG: "1"},
+)
+def gpu_readiness(context: dg.AssetExecutionContext, steps: dg.ResourceParam[Steps]) -> Report:
+    """Load the night's model under the GPU lease; measure load seconds, tokens per second and what is resident.
+
+    Skipped with the reason when no model server answers; the night then goes on without a model.
+    """
+    return steps.run(context, readiness.gpu_readiness)
+
+
+@dg.asset(partitions_def=NIGHTS, group_name="readiness", kinds={"python"}, owners=["team:forge"])
+def health_snapshot(context: dg.AssetExecutionContext, steps: dg.ResourceParam[Steps]) -> Report:
+    """Check disk, memory, load, Redis, the model server, repositories, Dagster and the last good night."""
+    return steps.run(context, snapshot.health_snapshot)
+
+
+@dg.asset(
+    partitions_def=NIGHTS,
+    group_name="readiness",
+    kinds={"python", "ollama"},
+    owners=["team:forge"],
+    pool="gpu",
+    op_tags={GPU_TAG: "1"},
+    deps=[gpu_readiness],
+)
+def threat_assessment(
+    context: dg.AssetExecutionContext, steps: dg.ResourceParam[Steps], health_snapshot: Report
+) -> Report:
+    """Score the snapshot by rules (Amygdala): GREEN at once without a model, else YELLOW or RED with its reasons.
+
+    A model may explain, and may raise the level; it never lowers it.
+    """
+    return steps.run(context, assessment.threat_assessment, health_snapshot=health_snapshot)

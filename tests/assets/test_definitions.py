@@ -1,0 +1,135 @@
+"""The code location as Dagster sees it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from forge_assets import automation, instance
+from forge_assets.definitions import build_defs, defs
+from forge_assets.nights import NIGHTS, SETTINGS
+from forge_assets.steps import GPU_TAG
+from forge_workers.night import BRIEFING, STEPS
+from forge_workers.settings import load
+from forge_workers.windows import window
+
+GRAPH = defs.resolve_asset_graph()
+ASSETS = [key.path[-1] for key in GRAPH.get_all_asset_keys()]
+
+
+def test_the_definitions_load() -> None:
+    """Every job, asset, resource and sensor fits together."""
+    dg.Definitions.validate_loadable(build_defs())
+
+
+def test_the_nights_steps_are_the_asset_graph() -> None:
+    """What the briefing tells, and in which order it waits, is what Dagster runs."""
+    parents = {a: {k.path[-1] for k in GRAPH.get(dg.AssetKey(a)).parent_keys} for a in ASSETS}
+
+    assert parents == {**{a: set(needs) for a, needs in STEPS.items()}, BRIEFING: set(STEPS)}
+
+
+@pytest.mark.parametrize("name", sorted(ASSETS))
+def test_every_asset_says_what_it_is(name: str) -> None:
+    """Group, kinds, owners, a description whose first line is plain, and the night as its partition."""
+    node = GRAPH.get(dg.AssetKey(name))
+
+    assert node.group_name in {"readiness", "code", "ecosystem", "briefing"}
+    assert node.kinds
+    assert node.owners
+    assert node.description
+    assert "`" not in node.description.splitlines()[0]
+    assert node.partitions_def == NIGHTS
+
+
+def test_every_step_that_may_use_the_gpu_is_in_its_pool() -> None:
+    """Between runs the pool keeps them apart, inside a run the tag does."""
+    specs = {op.name: op for a in defs.assets or () if isinstance(a, dg.AssetsDefinition) for op in [a.op]}
+    pooled = {name for name, op in specs.items() if op.pool == "gpu"}
+
+    assert pooled == {"gpu_readiness", "threat_assessment", "code_review"}
+    assert pooled == {name for name, op in specs.items() if GPU_TAG in op.tags}
+
+
+@pytest.mark.parametrize("night", ["2026-03-29", "2026-10-25", "2026-11-23"])
+def test_dagsters_partition_is_the_nights_window(night: str) -> None:
+    """Both clocks agree on where a night begins and ends, also when the clocks change."""
+    nights = dg.DailyPartitionsDefinition(start_date="2015-01-01", timezone="Europe/Paris", end_offset=1)
+    theirs = nights.time_window_for_partition_key(night)
+
+    assert (theirs.start.timestamp(), theirs.end.timestamp()) == window(night, ZoneInfo("Europe/Paris"))
+
+
+def test_the_present_day_is_a_night_and_tomorrow_is_not() -> None:
+    """A day may be briefed before it is over; one that has not begun may not."""
+    noon = datetime.now(tz=UTC)
+    with dg.partition_loading_context(effective_dt=noon):
+        today = noon.astimezone(SETTINGS.zone).date().isoformat()
+
+        assert NIGHTS.get_last_partition_key() == today
+
+
+def ended(job: str, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
+    """Return a run as a sensor sees it."""
+    return dg.DagsterRun(job_name=job, status=status, tags={k.replace("__", "/"): v for k, v in tags.items()})
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "FAILURE", "CANCELED"])
+def test_a_briefing_follows_a_night_however_it_ended(status: str) -> None:
+    """Success, failure or stop: the briefing of that night is asked for once."""
+    run = ended("night", dg.DagsterRunStatus(status), dagster__partition="2026-11-23")
+
+    asked = automation.brief_after(run)
+
+    assert isinstance(asked, dg.RunRequest)
+    assert (asked.partition_key, asked.run_key) == ("2026-11-23", f"briefing after {run.run_id}")
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        ended("briefing", dg.DagsterRunStatus.FAILURE, dagster__partition="2026-11-23"),
+        ended("night", dg.DagsterRunStatus.SUCCESS),
+        ended("night", dg.DagsterRunStatus.SUCCESS, dagster__partition="2026-11-23", forge__self_briefed="yes"),
+        ended("night", dg.DagsterRunStatus.FAILURE, dagster__partition="2026-11-23", dagster__will_retry="true"),
+    ],
+    ids=["a briefing", "no night", "from the command line", "tried again first"],
+)
+def test_no_briefing_follows_what_needs_none(run: dg.DagsterRun) -> None:
+    """A briefing about a briefing would never end."""
+    assert isinstance(automation.brief_after(run), dg.SkipReason)
+
+
+def test_dagsters_home_is_made_as_forge_needs_it(tmp_path: Path) -> None:
+    """Telemetry off, run monitoring on, one GPU slot, bounded retention; a second call changes nothing."""
+    settings = load({"FORGE_HOME": str(tmp_path / "h")}, cwd=tmp_path)
+
+    home = instance.prepare(settings)
+    instance.prepare(settings)
+
+    with dg.DagsterInstance.from_config(str(home)) as made:
+        assert made.telemetry_enabled is False
+        assert made.run_monitoring_enabled
+        assert made.event_log_storage.get_concurrency_info("gpu").slot_count == 1
+        assert made.get_tick_retention_settings(dg._core.definitions.run_request.InstigatorType.SENSOR)  # type: ignore[attr-defined]
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_old_runs_are_forgotten_and_dead_ones_ended(tmp_path: Path) -> None:
+    """Sixty days are kept; a run whose process is gone no longer looks alive."""
+    home = instance.prepare(load({"FORGE_HOME": str(tmp_path)}, cwd=tmp_path))
+    with dg.DagsterInstance.from_config(str(home)) as made:
+        night = build_defs().resolve_job_def("night")
+        tags = {"forge/night": "2026-11-23"}
+        run = made.create_run_for_job(night, status=dg.DagsterRunStatus.STARTED, tags=tags)
+
+        assert instance.forget_old_runs(made, datetime.now(tz=UTC).timestamp()) == 0
+        assert instance.end_dead_runs(made, {"forge/night": "2026-11-22"}) == 0
+        assert instance.end_dead_runs(made, {"forge/night": "2026-11-23"}) == 1
+        assert made.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+        assert instance.forget_old_runs(made, datetime.now(tz=UTC).timestamp() + 61 * 86_400) == 1
+        assert made.get_run_by_id(run.run_id) is None
