@@ -30,11 +30,11 @@ from forge_workers.briefing.told import Told, linkable, proof, tell
 from forge_workers.briefing.verdict import judge, needs_you, quiet
 from forge_workers.night import Step
 from forge_workers.plain import plain
-from forge_workers.report import Finding, Report, by_weight
+from forge_workers.report import Finding, Report, Severity, by_weight
 from forge_workers.windows import Window
 
-#: Findings told one by one; what a person can read in a morning. The rest are counted by severity.
-_FINDINGS = 40
+#: Findings told one by one; what a person can read in a morning. The rest, and all remarks, are counted by severity.
+_FINDINGS = 20
 #: Newest commits told per repository.
 _COMMITS = 6
 #: Pull requests told per state.
@@ -69,6 +69,8 @@ def compose(
     desks = {asset: report for asset, report in told.reports.items() if asset != "health_snapshot"}
     new = tuple((asset, f) for asset, report in desks.items() for f in by_weight(report.findings) if f.is_new)
     new = tuple(sorted(new, key=lambda pair: -pair[1].severity.rank))
+    shown = [pair for pair in new if pair[1].severity is not Severity.INFO][:_FINDINGS]
+    counted = Counter(finding.severity for _, finding in new) - Counter(finding.severity for _, finding in shown)
     verdict, needs = judge(told, new), needs_you(told, new, night)
     return Briefing(
         night=night,
@@ -78,8 +80,8 @@ def compose(
         made_at=now,
         verdict=verdict,
         needs_you=needs,
-        findings=tuple(_finding(told, asset, finding) for asset, finding in new[:_FINDINGS]),
-        findings_more=tuple(Counter(finding.severity for _, finding in new[_FINDINGS:]).items()),
+        findings=tuple(_finding(told, asset, finding) for asset, finding in shown),
+        findings_more=tuple(sorted(counted.items(), key=lambda pair: -pair[0].rank)),
         findings_note=_findings_note(told, new),
         code=_code(told),
         code_note=_code_note(told),

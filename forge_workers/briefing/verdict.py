@@ -44,8 +44,9 @@ def judge(told: Told, new: tuple[tuple[str, Finding], ...]) -> Verdict:
     why = _why(told, threat) if threat else ()
     mark = told.mark("threat_assessment") if why else ""
     machine = Level(threat.level) if threat else None
-    receipt = told.receipt("threat_assessment")
-    return Verdict(level=level, sentence=sentence, machine=machine, why=why, mark=mark, proof=receipt)
+    urgent = next((asset for asset, finding in new if finding.severity.rank >= _URGENT.rank), None)
+    decided = "threat_assessment" if urgent is None or why else urgent
+    return Verdict(level=level, sentence=sentence, machine=machine, why=why, mark=mark, proof=told.receipt(decided))
 
 
 def quiet(told: Told, verdict: Verdict, new: tuple[tuple[str, Finding], ...], needs: tuple[Need, ...]) -> bool:

@@ -196,6 +196,24 @@ def test_findings_beyond_what_a_person_reads_are_counted_by_severity() -> None:
     assert [f.severity for f in told.findings] == sorted((f.severity for f in told.findings), key=lambda s: -s.rank)
 
 
+def test_remarks_with_nothing_to_do_are_only_counted() -> None:
+    """A finding of severity info fills no line of the morning, and is not hidden either."""
+    found = (finding("Remark", Severity.INFO), finding("Weak hash", Severity.LOW))
+    told = briefing(changed(calm(), step("security_review", "", findings=found)))
+
+    assert [f.title for f in told.findings] == ["Weak hash"]
+    assert told.findings_more == ((Severity.INFO, 1),)
+
+
+def test_the_verdict_names_what_decided_it() -> None:
+    """On a well machine an urgent finding is the evidence, not the machine's own receipt."""
+    found = (finding("Secret", Severity.HIGH),)
+    told = briefing(changed(calm(), step("security_review", "", findings=found)))
+
+    assert told.verdict.level is Level.YELLOW
+    assert "security_review" in told.verdict.proof.where
+
+
 def test_a_text_that_came_without_a_model_says_so() -> None:
     """The mark stands at the machine's explanation and at each finding of the step without a model."""
     told = briefing(busy())
