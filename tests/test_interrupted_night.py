@@ -110,20 +110,42 @@ def test_a_second_night_at_the_same_time_is_refused_with_one_line(tmp_path: Path
     assert (first.wait(), rest[-1].kind) == (0, "done")
 
 
-def test_redis_killed_in_the_middle_of_a_night_costs_nothing_but_a_line(tmp_path: Path) -> None:
-    """The server of Forge's own dies while the model is asked: the night ends, and its briefing is made."""
+def kill_redis(forge: Forge) -> None:
+    """Kill the server of Forge's own as a crash would."""
+    os.kill(int((forge.home / "redis" / "server.lock").read_text()), signal.SIGKILL)
+
+
+def test_redis_killed_between_two_steps_costs_nothing(tmp_path: Path) -> None:
+    """The next step that needs the lease starts the server again."""
     repo = synthetic(tmp_path / "app", commits=60, until=MONDAY - HOUR, days=3)
     with with_model(tmp_path, repo) as (forge, _):
         night = forge.start_night(SUNDAY)
         for progress in told(night):
             if progress.kind == "started" and progress.asset == "code_review":
-                os.kill(int((forge.home / "redis" / "server.lock").read_text()), signal.SIGKILL)
+                kill_redis(forge)
         code = night.wait()
-        briefing = forge.briefing(SUNDAY)
 
-    assert code in {0, 1}
-    assert forge.report("commit_log", SUNDAY).outcome is Outcome.RAN
-    assert "code_review" in briefing or "Code" in briefing
+    assert code == 0
+    assert forge.report("code_review", SUNDAY).outcome is Outcome.RAN
+
+
+def test_redis_killed_while_the_gpu_is_used_keeps_nothing_of_it_and_says_why(tmp_path: Path) -> None:
+    """A lease that cannot be renewed is not trusted: what the model then says is not kept, and the rest goes on."""
+    repo = synthetic(tmp_path / "app", commits=60, until=MONDAY - HOUR, days=3)
+    with with_model(tmp_path, repo) as (forge, ollama):
+        ollama.fault, ollama.delay_s = Fault.SLOW, 14.0  # longer than the third of its time after which it is renewed
+        night = forge.start_night(SUNDAY)
+        wait_for(lambda: len(ollama.asked) > 0)
+        kill_redis(forge)
+        ollama.fault = None
+        for _ in told(night):
+            pass
+        code, briefing = night.wait(), " ".join(forge.briefing(SUNDAY).split())
+
+    assert code == 0
+    assert forge.report("gpu_readiness", SUNDAY).outcome is Outcome.DEGRADED
+    assert "lease" in briefing
+    assert forge.report("code_review", SUNDAY).outcome is Outcome.RAN
 
 
 @pytest.mark.parametrize("fault", [Fault.MISSING, Fault.BUSY, Fault.GARBAGE, Fault.HALF, Fault.HANG])

@@ -12,6 +12,7 @@ from forge_workers.report import Outcome
 from tests.standins.forge import Forge, forge_in
 from tests.standins.nights import SUNDAY, git_log_count, with_model
 from tests.standins.repositories import DAY, HOUR, MONDAY, Repo, hostile, synthetic
+from tests.standins.slack import CHANNEL, TOKEN, Fault, SlackServer, slack_server
 
 pytestmark = pytest.mark.slow
 
@@ -134,3 +135,45 @@ def test_a_night_before_the_first_commit_is_short_and_fine(tmp_path: Path) -> No
 
     assert done.returncode == 0, done.stderr
     assert forge.report("commit_log", "2020-01-01").numbers["commits"] == 0
+
+
+def test_a_night_is_posted_to_slack_once_and_a_repeat_edits_it(tmp_path: Path) -> None:
+    """With a token the briefing is in the channel, each part once, however often the night is run."""
+    repo = synthetic(tmp_path / "app", commits=30, until=MONDAY - HOUR, days=2)
+    with slack_server() as slack, forge_in(tmp_path, repo.path, **slack_settings(slack)) as forge:
+        codes = [forge.run("night", "--date", SUNDAY).returncode for _ in range(2)]
+        parts, calls = slack.parts(SUNDAY), slack.calls()
+
+    assert codes == [0, 0]
+    assert parts
+    assert set(parts.values()) == {1}
+    assert calls["chat.postMessage"] == len(parts)
+    assert "xoxb-" not in forge.briefing(SUNDAY)
+
+
+@pytest.mark.parametrize("kind", ["500", "invalid_auth", "hang_before"])
+def test_a_slack_that_refuses_degrades_the_briefing_and_loses_nothing(tmp_path: Path, kind: str) -> None:
+    """The terminal still shows it, says why Slack has not got it, and the next night delivers both."""
+    repo = synthetic(tmp_path / "app", commits=30, until=MONDAY - HOUR, days=2)
+    with slack_server() as slack, forge_in(tmp_path, repo.path, **slack_settings(slack)) as forge:
+        slack.faults.append(Fault(kind, method="*", times=10_000))
+        first = forge.run("night", "--date", SUNDAY)
+        outcome = forge.report(BRIEFING, SUNDAY).outcome
+        slack.faults.clear()
+        forge.run("night", "--date", "2026-02-28")
+        parts = (slack.parts(SUNDAY), slack.parts("2026-02-28"))
+
+    assert first.returncode == 0, first.stderr
+    assert "Morning briefing" in first.stdout
+    assert outcome is Outcome.DEGRADED
+    assert all(part and set(part.values()) == {1} for part in parts)
+
+
+def slack_settings(slack: SlackServer) -> dict[str, str]:
+    """Return the variables of a Forge that posts to ``slack``."""
+    return {
+        "FORGE_SLACK_TOKEN": TOKEN,
+        "FORGE_SLACK_CHANNEL": CHANNEL,
+        "FORGE_SLACK_API_URL": slack.url,
+        "FORGE_SLACK_TIMEOUT_S": "1",
+    }
