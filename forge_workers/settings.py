@@ -8,11 +8,9 @@ environment. Belongs here: what a user may choose. Does not belong here: facts a
 from __future__ import annotations
 
 import os
-import stat
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -20,6 +18,7 @@ import tzlocal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from forge_workers.errors import ConfigError
+from forge_workers.settings_sources import as_tuples, from_environ, from_file, leaves, put
 
 _FILE = "forge.toml"
 
@@ -166,12 +165,12 @@ def load(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
     """
     environ = os.environ if environ is None else environ
     home = _home(environ)
-    chosen = _from_file(home / _FILE)
+    chosen = from_file(home / _FILE)
     if "home" in chosen:
         raise ConfigError(f"home cannot be set in {home / _FILE}: set the variable FORGE_HOME")
-    sources = {key: str(home / _FILE) for key in _leaves(chosen)}
-    for key, (variable, value) in _from_environ(environ).items():
-        _put(chosen, key, value)
+    sources = {key: str(home / _FILE) for key in leaves(chosen)}
+    for key, (variable, value) in from_environ(environ, Settings).items():
+        put(chosen, key, value)
         sources[key] = variable
     here = cwd or Path.cwd()
     if sources.get("repositories") == str(home / _FILE):
@@ -180,7 +179,7 @@ def load(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
     chosen.setdefault("timezone", _local_zone())
     chosen["home"] = home
     try:
-        return Settings.model_validate(_as_tuples(chosen))
+        return Settings.model_validate(as_tuples(chosen))
     except ValidationError as error:
         raise ConfigError(_one_line(error, sources)) from None
 
@@ -212,111 +211,6 @@ def _home(environ: Mapping[str, str]) -> Path:
         return Path(environ.get("HOME") or Path.home()).absolute() / ".forge"
     except RuntimeError:
         raise ConfigError("FORGE_HOME is not set and there is no home directory: set FORGE_HOME") from None
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            chosen = tomllib.load(file)
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    if mode & 0o077 and any(key.rpartition(".")[2] == "token" for key in _leaves(chosen)):
-        raise ConfigError(f"{path} holds a token and others may read it: run chmod 600 {path}")
-    return chosen
-
-
-def _from_environ(environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
-    """Map setting keys to (variable, value); lists are separated as PATH is."""
-    fields = _fields(Settings)
-    by_name = {"FORGE_" + key.upper().replace(".", "_"): key for key in fields}
-    found: dict[str, tuple[str, Any]] = {}
-    for variable in sorted(name for name in environ if name.startswith("FORGE_")):
-        base = variable.removesuffix("_FILE")
-        if variable in by_name:
-            key, text = by_name[variable], environ[variable]
-        elif base in by_name and _is_secret(fields[by_name[base]]):
-            key, text = by_name[base], _secret_file(variable, environ[variable])
-        else:
-            raise ConfigError(f"{variable} is no setting of Forge: see forge.example.toml for the keys")
-        if key in found:
-            raise ConfigError(f"{found[key][0]} and {variable} are both set: keep one")
-        found[key] = (variable, _parsed(text, fields[key], variable))
-    return found
-
-
-def _secret_file(variable: str, path: str) -> str:
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{variable}: cannot read {path}: {getattr(error, 'strerror', error)}") from None
-
-
-def _parsed(text: str, annotation: Any, variable: str) -> Any:
-    """Turn a variable's text into what the field's type wants."""
-    kind = _core(annotation)
-    if get_origin(kind) is tuple:
-        separator = "," if variable == "FORGE_GITHUB_REPOSITORIES" else os.pathsep
-        return [part for part in text.split(separator) if part]
-    if kind in {int, float}:
-        try:
-            return kind(text)
-        except ValueError:
-            raise ConfigError(f"{variable} must be a number, not {text!r:.60}") from None
-    return text
-
-
-def _core(annotation: Any) -> Any:
-    """Strip ``Annotated`` and ``| None`` from a type."""
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation = get_args(annotation)[0]
-        elif type(None) in get_args(annotation):
-            annotation = next(a for a in get_args(annotation) if a is not type(None))
-        else:
-            return annotation
-
-
-def _is_secret(annotation: Any) -> bool:
-    return _core(annotation) is SecretStr
-
-
-def _fields(section: type[BaseModel], prefix: str = "") -> dict[str, Any]:
-    """Map every dotted key of ``section`` to its type."""
-    found: dict[str, Any] = {}
-    for name, field in section.model_fields.items():
-        kind = _core(field.annotation)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found |= _fields(kind, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = field.annotation
-    return found
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        found |= _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found
-
-
-def _put(tree: dict[str, Any], key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for name in path:
-        tree = tree.setdefault(name, {})
-        if not isinstance(tree, dict):
-            raise ConfigError(f"{key.rpartition('.')[0]} must be a table, as [{key.rpartition('.')[0]}] in forge.toml")
-    tree[last] = value
-
-
-def _as_tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _as_tuples(v) for key, v in value.items()}
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _top(directory: Path) -> Path:
