@@ -17,15 +17,15 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
+from forge_workers.night import BRIEFING
 from forge_workers.progress import Progress
 from forge_workers.report import Outcome, Report
 
 #: A night's console output is kept up to this size, and the one before it.
 _LOG_BYTES = 5_000_000
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _MARKS = {
     Outcome.RAN: ("✓", "green"),
     Outcome.SKIPPED: ("–", "dim"),
@@ -66,7 +66,8 @@ class Watched:
     @property
     def unstored_briefing(self) -> Report | None:
         """The briefing, when it was made but could not be stored."""
-        return next((told.report for told in self.ended.values() if told.report is not None and told.report), None)
+        told = self.ended.get(BRIEFING)
+        return None if told is None else told.report
 
 
 def run(night: str, console: Console, *, home: Path, environ: Mapping[str, str]) -> tuple[int, Watched]:
@@ -121,7 +122,11 @@ def _log(home: Path) -> Path:
 def _follow(child: subprocess.Popen[bytes], watched: Watched, console: Console) -> None:
     if child.stdout is None:
         return
-    live = Live(get_renderable=lambda: _board(watched), console=console, refresh_per_second=8, transient=True)
+
+    def draw() -> RenderableType:
+        return board(watched, time.time())
+
+    live = Live(get_renderable=draw, console=console, refresh_per_second=8, transient=True)
     if console.is_terminal:
         live.start()
     try:
@@ -132,37 +137,37 @@ def _follow(child: subprocess.Popen[bytes], watched: Watched, console: Console) 
                 continue  # no line of ours: a library printed before the night took its output over
             watched.hear(told)
             if told.kind == "ended" and not console.is_terminal:
-                console.print(_line(told))
+                console.print(_ended(told), soft_wrap=True)
     finally:
         if console.is_terminal:
             live.stop()
-            console.print(_board(watched))
+            console.print(draw())
 
 
-def _board(watched: Watched) -> RenderableType:
-    """Draw every step with its state, the one at work with a spinner."""
-    table = Table.grid(padding=(0, 1))
-    for column in ({"width": 1}, {"min_width": 18}, {"justify": "right", "min_width": 7}, {"ratio": 1}):
-        table.add_column(no_wrap=True, overflow="ellipsis", **column)
-    for step in watched.steps:
-        table.add_row(*_row(step, watched))
-    return Group(table)
+def board(watched: Watched, now: float) -> RenderableType:
+    """Draw every step with its state, one line each, the one at work with a spinner."""
+    return Group(*(_line(step, watched, now) for step in watched.steps))
 
 
-def _row(step: str, watched: Watched) -> tuple[RenderableType, ...]:
+def _line(step: str, watched: Watched, now: float) -> Text:
     told = watched.ended.get(step)
     if told is not None and told.outcome is not None:
-        mark, style = _MARKS[told.outcome]
-        seconds = Text(f"{told.seconds:.1f} s", style="dim")
-        return Text(mark, style=style), Text(step), seconds, Text(told.text, style="dim")
+        return _ended(told)
     if watched.working is not None and watched.working[0] == step:
-        seconds = Text(f"{max(0.0, time.time() - watched.working[1]):.0f} s", style="dim")
-        return Spinner("dots", style="cyan"), Text(step, style="bold"), seconds, Text("")
-    if step in watched.kept:
-        return Text("✓", style="green"), Text(step), Text(""), Text("done before it was stopped", style="dim")
-    return Text("·", style="dim"), Text(step, style="dim"), Text(""), Text("")
+        mark, seconds, text = (_SPINNER[int(now * 10) % len(_SPINNER)], "cyan"), now - watched.working[1], "at work"
+    elif step in watched.kept:
+        mark, seconds, text = ("✓", "green"), None, "done before it was stopped"
+    else:
+        mark, seconds, text = ("·", "dim"), None, ""
+    return _assembled(mark, step, seconds, text)
 
 
-def _line(told: Progress) -> Text:
-    mark, style = _MARKS[told.outcome or Outcome.RAN]
-    return Text.assemble((mark, style), f" {told.asset:<18} {told.seconds:6.1f} s  ", (told.text, "dim"))
+def _ended(told: Progress) -> Text:
+    return _assembled(_MARKS[told.outcome or Outcome.RAN], told.asset, told.seconds, told.text)
+
+
+def _assembled(mark: tuple[str, str], step: str, seconds: float | None, text: str) -> Text:
+    took = "" if seconds is None else f"{max(0.0, seconds):.1f} s"
+    line = Text.assemble(mark, f" {step:<18} {took:>8}  ", (text, "dim"))
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
