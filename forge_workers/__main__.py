@@ -10,6 +10,7 @@ import sys
 
 from forge_workers.cli import app
 from forge_workers.errors import ForgeError
+from forge_workers.plain import plain
 
 #: Wrong usage or settings.
 _USAGE = 2
@@ -29,6 +30,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(_STOPPED)
+    except OSError as error:  # a home that cannot be written, a disk that is full: one line names it
+        sys.stderr.write(f"forge: {plain(str(error.filename or 'a file'))} cannot be used: {error.strerror or error}\n")
+        sys.exit(_USAGE)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,13 @@ import psutil
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from forge_workers import files
 from forge_workers.errors import BadArgs, Damaged
 from forge_workers.night import STEPS
 from forge_workers.report import Frozen
 from forge_workers.settings import Settings
 from forge_workers.store import NightStore
-from forge_workers.windows import check_night
+from forge_workers.windows import check_night, window
 
 _NOTE = "attempt.json"
 
@@ -91,18 +92,23 @@ def read(root: Path, night: str) -> Attempt | None:
 
 
 def write(root: Path, night: str, attempt: Attempt) -> None:
-    """Keep ``attempt`` as the newest of ``night``."""
-    path = root / check_night(night) / _NOTE
-    beside = path.with_name(f".{_NOTE}.{os.getpid()}")
-    beside.write_text(attempt.model_dump_json(indent=1))
-    beside.replace(path)
+    """Keep ``attempt`` as the newest of ``night``.
+
+    Raises:
+        OSError: The disk is full or refuses; the note before it is untouched.
+    """
+    files.replace(root / check_night(night) / _NOTE, attempt.model_dump_json(indent=1))
 
 
 def begin(root: Path, night: str, settings: Settings, now: float) -> Attempt:
-    """Go on with the attempt that was stopped, or begin another; the caller holds :func:`only_one`."""
+    """Go on with the attempt that was stopped, or begin another; the caller holds :func:`only_one`.
+
+    An attempt from before the end of the day is never gone on with: its reports lack what the day still brought.
+    """
     chosen = _digest(settings)
     last = read(root, night)
-    goes_on = last is not None and not last.finished and last.settings == chosen
+    day_over_at = window(night, settings.zone).end_at
+    goes_on = last is not None and not last.finished and last.settings == chosen and last.started_at >= day_over_at
     name = last.name if last is not None and goes_on else uuid.uuid4().hex[:12]
     attempt = Attempt(name=name, settings=chosen, started_at=now, pid=os.getpid())
     write(root, night, attempt)

@@ -7,16 +7,15 @@ finding the finding a person means. Does not belong here: hiding anything; a des
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple, Protocol
-from uuid import uuid4
 
 from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
+from forge_workers import files
 from forge_workers.errors import BadArgs, Damaged, Transient
 from forge_workers.plain import plain
 from forge_workers.report import Finding, Frozen, Report
@@ -51,7 +50,8 @@ class _File(Frozen):
 class Nights(Protocol):
     """The part of the store of nights that :func:`resolve` reads."""
 
-    root: Path
+    def assets(self) -> tuple[str, ...]:
+        """Return the assets that have a report of any night."""
 
     def nights(self, asset: str) -> tuple[str, ...]:
         """Return the nights that have a report of ``asset``."""
@@ -107,6 +107,7 @@ class Dismissals:
             BadArgs: There is no reason, or the fingerprint is none.
             Damaged: The file is not what Forge wrote.
             Transient: Another process holds the file.
+            OSError: The disk is full or refuses; the file before it is untouched.
         """
         reason = plain(because, 500)
         if not reason:
@@ -118,22 +119,10 @@ class Dismissals:
         try:
             with FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_S, mode=0o600):
                 kept = {**self.all(), fingerprint: dismissal}
-                self._replace(_File(dismissals=tuple(kept.values())))
+                files.replace(self._path, _File(dismissals=tuple(kept.values())).model_dump_json(indent=1))
         except Timeout:
             raise Transient(f"{self._path} is being written by another process: try again") from None
         return dismissal
-
-    def _replace(self, content: _File) -> None:
-        beside = self._path.with_name(f".{self._path.name}.{uuid4().hex[:8]}")
-        try:
-            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content.model_dump_json(indent=1).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
 
 
 def sift(findings: Iterable[Finding], known: frozenset[str], dismissed: Mapping[str, Dismissal]) -> Sifted:
@@ -144,10 +133,10 @@ def sift(findings: Iterable[Finding], known: frozenset[str], dismissed: Mapping[
         known: Fingerprints seen before.
         dismissed: Fingerprints a person has accepted.
     """
-    by_name = {finding.fingerprint: finding for finding in findings}
-    undecided = {name: finding for name, finding in by_name.items() if name not in dismissed}
-    new = tuple(finding for name, finding in undecided.items() if name not in known)
-    return Sifted(new, len(undecided) - len(new), len(by_name) - len(undecided))
+    by_fingerprint = {finding.fingerprint: finding for finding in findings}
+    undecided = {f: finding for f, finding in by_fingerprint.items() if f not in dismissed}
+    new = tuple(finding for f, finding in undecided.items() if f not in known)
+    return Sifted(new, len(undecided) - len(new), len(by_fingerprint) - len(undecided))
 
 
 def resolve(prefix: str, store: Nights) -> Finding:
@@ -162,7 +151,7 @@ def resolve(prefix: str, store: Nights) -> Finding:
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},16}}", wanted):
         raise BadArgs(f"{plain(prefix, 40)!r} is no finding: write {SHORTEST_PREFIX} to 16 characters of 0-9 and a-f")
     fitting: dict[str, Finding] = {}
-    for asset in sorted({manifest.parent.name for manifest in store.root.glob("*/*/manifest.json")}):
+    for asset in store.assets():
         for night in store.nights(asset):
             with contextlib.suppress(Damaged):
                 report = store.load(asset, night)
@@ -173,6 +162,6 @@ def resolve(prefix: str, store: Nights) -> Finding:
         return next(iter(fitting.values()))
     if not fitting:
         raise BadArgs(f"no stored night has a finding that starts with {wanted}")
-    named = [f"{name} ({plain(finding.title, 60)})" for name, finding in sorted(fitting.items())]
+    named = [f"{f} ({plain(finding.title, 60)})" for f, finding in sorted(fitting.items())]
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     raise BadArgs(f"{wanted} fits {len(named)} findings: {', '.join(named[:_NAMED])}{more}")

@@ -58,7 +58,8 @@ def gather(
     for asset, needs in STEPS.items():
         failure = (unstored or {}).get(asset) or store.failure(asset, night)
         broken = next((need for need in needs if steps[need].report is None), None)
-        missing = f"{broken} failed before it" if broken and not cut_by else unfinished
+        ended = "failed" if broken and steps[broken].failure else "left no result"
+        missing = f"{broken} {ended} before it" if broken and not cut_by else unfinished
         steps[asset] = Step(asset=asset, failure=failure) if failure else _kept(store, asset, night, missing)
     return tuple(steps.values())
 

@@ -5,7 +5,7 @@ Belongs here: the report about it. Does not belong here: how a model is loaded a
 
 from __future__ import annotations
 
-from forge_workers.errors import Damaged
+from forge_workers.errors import Damaged, LeaseLost
 from forge_workers.models.engine import ModelFault, NoServer, Resident
 from forge_workers.models.gateway import WarmUp
 from forge_workers.plain import markdown, plain
@@ -21,10 +21,8 @@ def gpu_readiness(request: Request, tools: Tools) -> Report:
     """Load the night's model, measure it, and read back what the server holds in memory.
 
     A night that runs again with the same model keeps its first measurement: what is cached needs no model, and what is
-    not loads it when it is asked.
-
-    Raises:
-        LeaseLost: The GPU lease was lost on the way.
+    not loads it when it is asked. A lease lost on the way degrades this step and does not fail it, because the triage
+    of the machine waits for it and must not go missing.
     """
     wanted = tools.settings.models
     try:
@@ -35,7 +33,7 @@ def gpu_readiness(request: Request, tools: Tools) -> Report:
         warm = tools.models.warm_up()
     except NoServer as fault:
         return _without(request, Outcome.SKIPPED, str(fault))
-    except ModelFault as fault:
+    except (ModelFault, LeaseLost) as fault:
         return _without(request, Outcome.DEGRADED, str(fault))
     return _report(request, warm, _shortcomings(warm, wanted))
 

@@ -7,6 +7,9 @@ What counts as a secret:
 3. Whatever detect-secrets' detectors name, run on each line in memory: nothing is written, asked of the network, or
    read from a baseline. A ``pragma: allowlist`` in untrusted text does not switch a detector off.
 
+GitHub's and GitLab's detectors give only the kind of a token (``ghp``), so their whole match is taken instead. GitHub's
+newer kind (``github_pat_``) has no detector, and that of JSON Web Tokens leaves the signature: both are sought here.
+
 Three detectors are used with care, since a redactor that shreds ordinary text is soon turned off: public addresses are
 no secrets and are left; hexadecimal strings are left, being commit ids and digests far more often than keys (one that
 is assigned to a name such as ``api_key`` is still taken); base64-looking strings are taken only between quotes, at
@@ -25,6 +28,8 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 from detect_secrets.filters import heuristic
+from detect_secrets.plugins.github_token import GitHubTokenDetector
+from detect_secrets.plugins.gitlab_token import GitLabTokenDetector
 from detect_secrets.plugins.high_entropy_strings import Base64HighEntropyString, HexHighEntropyString
 from detect_secrets.plugins.ip_public import IPPublicDetector
 from detect_secrets.plugins.keyword import CONFIG_DENYLIST_REGEX_TO_GROUP, KeywordDetector
@@ -47,6 +52,9 @@ _KEY_BLOCKS = re.compile(
 _CONFIG_LINE = re.compile(
     r"^[+\- \t]*(?:export\s+)?(?:[A-Z][A-Z0-9_]*\s*=\s*[^\s()\[\]{}]+|[\w.-]+:[ \t]+(?=\S*\d)[^\s()\[\]{}]+)\s*$"
 )
+#: GitHub's fine-grained token: 22 characters, an underscore, 59 more. Source: detectors of trufflehog and gitleaks.
+_GITHUB_PAT = re.compile(r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}")
+_JWT = re.compile(r"\beyJ[\w=-]{8,}\.[\w=-]{8,}\.[\w=-]+")
 _LABEL = "[redacted: "
 
 
@@ -70,7 +78,10 @@ class Redactor:
         self._own = re.compile("|".join(map(re.escape, forms)), re.IGNORECASE) if forms else None
         self._keyword = KeywordDetector()
         self._entropy = Base64HighEntropyString()
-        special = {KeywordDetector, Base64HighEntropyString, HexHighEntropyString, IPPublicDetector}
+        kinds = (GitHubTokenDetector, GitLabTokenDetector)
+        special = {KeywordDetector, Base64HighEntropyString, HexHighEntropyString, IPPublicDetector, *kinds}
+        self._whole = [(kind.secret_type, pattern) for kind in kinds for pattern in kind.denylist]
+        self._whole += [(GitHubTokenDetector.secret_type, _GITHUB_PAT), ("JSON Web Token", _JWT)]
         plugins: Mapping[str, type[_Detector]] = get_mapping_from_secret_type_to_class()
         self._detectors = tuple(cls() for _, cls in sorted(plugins.items()) if cls not in special)
 
@@ -101,6 +112,9 @@ class Redactor:
         for detector in self._detectors:
             for value in detector.analyze_string(piece):
                 yield detector.secret_type, value
+        for kind, pattern in self._whole:
+            for match in pattern.finditer(piece):
+                yield kind, match[0]
         for value in self._keyword_values(piece):
             if not heuristic.is_templated_secret(value) and not heuristic.is_prefixed_with_dollar_sign(value):
                 yield KeywordDetector.secret_type, value

@@ -20,21 +20,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from forge_workers import files
 from forge_workers.errors import BadArgs, Damaged
 from forge_workers.report import Receipt, Report
 from forge_workers.windows import check_night
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 _MANIFEST = "manifest.json"
 _FAILURE = "failure.json"
@@ -109,16 +111,16 @@ class NightStore:
         try:
             beside.mkdir(mode=0o700)
             _write_files(report, beside)
-            files = {f.name: _digest(f) for f in sorted(beside.iterdir())}
-            _sync(beside)
+            digests = {f.name: _digest(f) for f in sorted(beside.iterdir())}
+            files.sync(beside)
             beside.rename(final)
-            manifest = Manifest(generation=generation, attempt=self.attempt, files=files)
-            _replace(folder / _MANIFEST, manifest.model_dump_json(indent=1))
+            (folder / _FAILURE).unlink(missing_ok=True)  # before the manifest: killed between, the step is done again
+            manifest = Manifest(generation=generation, attempt=self.attempt, files=digests)
+            files.replace(folder / _MANIFEST, manifest.model_dump_json(indent=1))
         except BaseException:
             shutil.rmtree(beside, ignore_errors=True)
             shutil.rmtree(final, ignore_errors=True)
             raise
-        (folder / _FAILURE).unlink(missing_ok=True)
         self._sweep(folder, keep=generation)
         return final
 
@@ -127,7 +129,7 @@ class NightStore:
         folder = self.folder(receipt.asset, receipt.night)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         kept = {"attempt": self.attempt, "receipt": receipt.model_dump(mode="json")}
-        _replace(folder / _FAILURE, json.dumps(kept, indent=1))
+        files.replace(folder / _FAILURE, json.dumps(kept, indent=1))
 
     def load(self, asset: str, night: str) -> Report | None:
         """Return the report of ``asset`` for ``night``, or None when there is none.
@@ -135,18 +137,7 @@ class NightStore:
         Raises:
             Damaged: A file does not match the manifest; the message names the file.
         """
-        folder = self.folder(asset, night)
-        manifest = self._manifest(folder)
-        if manifest is None:
-            return None
-        here = folder / manifest.generation
-        for name, digest in manifest.files.items():
-            if not (here / name).is_file() or _digest(here / name) != digest:
-                raise Damaged(f"{here / name} does not match its manifest: run the night {night} again")
-        try:
-            return Report.model_validate_json((here / _REPORT).read_bytes())
-        except ValidationError as error:
-            raise Damaged(f"{here / _REPORT} is no report: {error.errors()[0]['msg']}") from None
+        return self._read(asset, night, _report)
 
     def attempt_of(self, asset: str, night: str) -> str | None:
         """Return the attempt that wrote the present report, or None when there is none."""
@@ -157,20 +148,25 @@ class NightStore:
         """Return the receipt of this attempt's failure of ``asset``, or None; without an attempt, of the newest."""
         try:
             kept = json.loads((self.folder(asset, night) / _FAILURE).read_bytes())
-            receipt = Receipt.model_validate(kept["receipt"])
-        except (FileNotFoundError, ValueError, KeyError):
+            receipt, attempt = Receipt.model_validate(kept["receipt"]), kept["attempt"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return receipt if self.attempt in {"", kept["attempt"]} else None
+        return receipt if self.attempt in {"", attempt} else None
 
     def findings(self, asset: str, night: str) -> pd.DataFrame:
-        """Return the findings of ``asset`` for ``night`` as a table, empty when there is no report."""
+        """Return the findings of ``asset`` for ``night`` as a table, empty when there is no report.
+
+        Raises:
+            Damaged: A file does not match the manifest; the message names the file.
+        """
         import pandas as pd  # noqa: PLC0415  half a second, and few who open the store read tables
 
-        folder = self.folder(asset, night)
-        manifest = self._manifest(folder)
-        if manifest is None:
-            return pd.DataFrame(columns=list(_COLUMNS))
-        return pd.read_parquet(folder / manifest.generation / _FINDINGS)
+        table = self._read(asset, night, lambda here: pd.read_parquet(here / _FINDINGS))
+        return pd.DataFrame(columns=list(_COLUMNS)) if table is None else table
+
+    def assets(self) -> tuple[str, ...]:
+        """Return the assets that have a report of any night, in alphabetical order."""
+        return tuple(sorted({manifest.parent.name for manifest in self.root.glob(f"*/*/{_MANIFEST}")}))
 
     def nights(self, asset: str, *, before: str | None = None) -> tuple[str, ...]:
         """Return the nights that have a report of ``asset``, newest first, only those before ``before`` if given."""
@@ -180,10 +176,13 @@ class NightStore:
         return tuple(sorted((d for d in days if before is None or d < before), reverse=True))
 
     def fingerprints(self, asset: str, *, before: str) -> frozenset[str]:
-        """Return the fingerprints of every finding of ``asset`` in the nights before ``before``."""
+        """Return the fingerprints of every finding of ``asset`` in the nights before ``before``.
+
+        Damaged nights are passed over: what only they knew is told once more, which is better than no night ever again.
+        """
         seen: set[str] = set()
         for night in self.nights(asset, before=before):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(Damaged, OSError, ValueError):
                 seen.update(self.findings(asset, night)["fingerprint"])
         return frozenset(seen)
 
@@ -194,6 +193,21 @@ class NightStore:
                 report = self.load(asset, night)
                 if report is not None:
                     yield report
+
+    def _read(self, asset: str, night: str, read: Callable[[Path], T]) -> T | None:
+        """Return what ``read`` makes of the present generation once its files are checked, or None without one."""
+        folder = self.folder(asset, night)
+        manifest = self._manifest(folder)
+        while manifest is not None:
+            try:
+                _check(folder / manifest.generation, manifest, night)
+                return read(folder / manifest.generation)
+            except (Damaged, FileNotFoundError) as error:
+                newer = self._manifest(folder)
+                if newer == manifest:
+                    raise Damaged(str(error)) from None
+                manifest = newer  # a newer report replaced this one, and swept it away, while it was read
+        return None
 
     def _manifest(self, folder: Path) -> Manifest | None:
         try:
@@ -210,52 +224,37 @@ class NightStore:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
+def _check(here: Path, manifest: Manifest, night: str) -> None:
+    for name in {*manifest.files, _REPORT, _FINDINGS}:
+        if not (here / name).is_file() or _digest(here / name) != manifest.files.get(name):
+            raise Damaged(f"{here / name} does not match its manifest: run the night {night} again")
+
+
+def _report(here: Path) -> Report:
+    try:
+        return Report.model_validate_json((here / _REPORT).read_bytes())
+    except ValidationError as error:
+        raise Damaged(f"{here / _REPORT} is no report: {error.errors()[0]['msg']}") from None
+
+
 def _write_files(report: Report, folder: Path) -> None:
-    _write(folder / _REPORT, report.model_dump_json(indent=1).encode())
-    _write(folder / "report.md", report.markdown.encode("utf-8", "replace"))
+    files.write(folder / _REPORT, report.model_dump_json(indent=1).encode())
+    files.write(folder / "report.md", report.markdown.encode("utf-8", "replace"))
     for image in report.images:
-        _write(folder / f"{image.name}.light.svg", image.light_svg.encode())
-        _write(folder / f"{image.name}.dark.svg", image.dark_svg.encode())
+        files.write(folder / f"{image.name}.light.svg", image.light_svg.encode())
+        files.write(folder / f"{image.name}.dark.svg", image.dark_svg.encode())
     import pandas as pd  # noqa: PLC0415  half a second, and few who open the store write to it
 
     rows = [_row(finding.model_dump(mode="json")) for finding in report.findings]
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"line": "Int64"})
     table.to_parquet(folder / _FINDINGS, index=False)
-    _sync(folder / _FINDINGS)
+    files.sync(folder / _FINDINGS)
 
 
 def _row(finding: dict[str, object]) -> dict[str, object]:
     evidence = finding["evidence"]
     first = evidence[0] if isinstance(evidence, list) else {}
     return {name: finding.get(name, first.get(name)) for name in _COLUMNS}
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put ``text`` at ``path`` in one rename, durable when this returns."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        _write(beside, text.encode())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Flush a file or a directory to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(path: Path) -> str:

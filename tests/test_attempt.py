@@ -16,11 +16,13 @@ from forge_workers.store import NightStore
 from tests.test_store import report
 
 NIGHT = "2026-11-23"
+#: The moment that day ends in UTC.
+MORNING = 1_795_478_400.0
 
 
 def settings(tmp_path: Path, **environ: str) -> Settings:
     """Return settings for a home of the test's own."""
-    return load({"FORGE_HOME": str(tmp_path), **environ}, cwd=tmp_path)
+    return load({"FORGE_HOME": str(tmp_path), "FORGE_TIMEZONE": "UTC", **environ}, cwd=tmp_path)
 
 
 def test_a_second_process_is_refused_while_the_first_works(tmp_path: Path) -> None:
@@ -63,19 +65,30 @@ def test_a_stopped_attempt_goes_on_and_a_finished_one_begins_anew(tmp_path: Path
     """The same name until it is finished, then another."""
     chosen = settings(tmp_path)
     with attempt.only_one(tmp_path, NIGHT):
-        first = attempt.begin(tmp_path, NIGHT, chosen, 1.0)
-        again = attempt.begin(tmp_path, NIGHT, chosen, 2.0)
+        first = attempt.begin(tmp_path, NIGHT, chosen, MORNING)
+        again = attempt.begin(tmp_path, NIGHT, chosen, MORNING + 1)
         attempt.write(tmp_path, NIGHT, again.model_copy(update={"finished": True}))
-        anew = attempt.begin(tmp_path, NIGHT, chosen, 3.0)
+        anew = attempt.begin(tmp_path, NIGHT, chosen, MORNING + 2)
 
     assert first.name == again.name != anew.name
+
+
+def test_an_attempt_from_before_the_end_of_the_day_is_begun_anew(tmp_path: Path) -> None:
+    """What it read at noon lacks the afternoon, so the next morning takes none of it over."""
+    chosen = settings(tmp_path)
+    with attempt.only_one(tmp_path, NIGHT):
+        noon = attempt.begin(tmp_path, NIGHT, chosen, MORNING - 12 * 3600)
+        midnight = attempt.begin(tmp_path, NIGHT, chosen, MORNING)
+        later = attempt.begin(tmp_path, NIGHT, chosen, MORNING + 3600)
+
+    assert noon.name != midnight.name == later.name
 
 
 def test_other_settings_begin_another_attempt(tmp_path: Path) -> None:
     """Reports made for one repository are not taken over for another."""
     with attempt.only_one(tmp_path, NIGHT):
-        one = attempt.begin(tmp_path, NIGHT, settings(tmp_path, FORGE_REPOSITORIES="/a"), 1.0)
-        other = attempt.begin(tmp_path, NIGHT, settings(tmp_path, FORGE_REPOSITORIES="/b"), 2.0)
+        one = attempt.begin(tmp_path, NIGHT, settings(tmp_path, FORGE_REPOSITORIES="/a"), MORNING)
+        other = attempt.begin(tmp_path, NIGHT, settings(tmp_path, FORGE_REPOSITORIES="/b"), MORNING + 1)
 
     assert one.name != other.name
 

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from forge_workers.charts import DARK, LIGHT, Palette, draw
+from tests.contrast import contrast
 
 PAGES = ((LIGHT, "#ffffff"), (DARK, "#0d1117"))
 
@@ -19,19 +20,6 @@ def bars(axes: Axes, palette: Palette) -> None:
     """Draw three bars with a label that looks like mathematics."""
     axes.bar([0, 1, 2], [3, 1, 2], color=palette.series[0])
     axes.set_xticks([0, 1, 2], ["$x^{2}$", r"\frac{", "<b>&"])
-
-
-def luminance(color: str) -> float:
-    """Return the relative luminance of ``#rrggbb``. Source: WCAG 2.2."""
-    parts = (int(color[n : n + 2], 16) / 255 for n in (1, 3, 5))
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """Return the contrast ratio of two colours, from 1 to 21."""
-    bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
-    return (bright + 0.05) / (dim + 0.05)
 
 
 def test_the_same_data_gives_the_same_bytes_whatever_the_user_configured() -> None:

@@ -71,6 +71,21 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_home_that_cannot_be_made_is_one_line_that_names_it(tmp_path: Path) -> None:
+    """Nobody can make a directory in /proc, and macOS has no such directory: no command shows a traceback."""
+    repo = Repo(tmp_path / "app")
+    repo.commit({"a.py": "x = 1\n"})
+    forge = Forge(Path("/proc/forge"), repo.path)
+
+    for command in (["night", "--date", "2026-03-01"], ["gpu"]):
+        done = forge.run(*command)
+
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith("forge: /proc/forge")
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_a_redis_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
     """The address that was set is told; the password in it is not."""
     forge = Forge(tmp_path / "forge", FORGE_REDIS_URL="redis://:hush-hush@127.0.0.1:9/0")

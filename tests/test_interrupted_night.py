@@ -110,6 +110,26 @@ def test_a_second_night_at_the_same_time_is_refused_with_one_line(tmp_path: Path
     assert (first.wait(), rest[-1].kind) == (0, "done")
 
 
+def test_a_failed_step_is_named_the_rest_is_done_and_a_repeat_does_only_what_failed(tmp_path: Path) -> None:
+    """Exit code 1, the reason in the briefing, and afterwards only the failed step and the briefing run again."""
+    repo = synthetic(tmp_path / "app", commits=60, until=MONDAY - HOUR, days=3)
+    with forge_in(tmp_path, repo.path) as forge:
+        forge.home.mkdir()
+        (forge.home / "dismissals.json").write_text("{ this is no JSON")
+        first = forge.run("night", "--date", SUNDAY)
+        briefing = " ".join(forge.briefing(SUNDAY).split())
+        (forge.home / "dismissals.json").unlink()
+        again = forge.start_night(SUNDAY)
+        started = [progress.asset for progress in told(again) if progress.kind == "started"]
+
+    assert first.returncode == 1
+    assert "Security review failed" in briefing
+    assert "dismissals" in briefing
+    assert forge.report("evolution_report", SUNDAY).outcome is Outcome.RAN
+    assert again.wait() == 0
+    assert set(started) == {"security_review", "code_review", BRIEFING}
+
+
 def kill_redis(forge: Forge) -> None:
     """Kill the server of Forge's own as a crash would."""
     os.kill(int((forge.home / "redis" / "server.lock").read_text()), signal.SIGKILL)
@@ -146,6 +166,19 @@ def test_redis_killed_while_the_gpu_is_used_keeps_nothing_of_it_and_says_why(tmp
     assert forge.report("gpu_readiness", SUNDAY).outcome is Outcome.DEGRADED
     assert "lease" in briefing
     assert forge.report("code_review", SUNDAY).outcome is Outcome.RAN
+
+
+def test_a_redis_that_is_not_there_costs_the_model_and_no_step(tmp_path: Path) -> None:
+    """Without the lease nobody asks the model; the rules still give a level, and the briefing says what is missing."""
+    repo = synthetic(tmp_path / "app", commits=60, until=MONDAY - HOUR, days=3)
+    with with_model(tmp_path, repo, FORGE_REDIS_URL="redis://127.0.0.1:9/0") as (forge, ollama):
+        done = forge.run("night", "--date", SUNDAY)
+
+    assert done.returncode == 0, done.stderr
+    assert "the GPU lease cannot be had: redis_url: no Redis answers" in " ".join(done.stdout.split())
+    assert forge.report("threat_assessment", SUNDAY).data["level"] == "RED"
+    assert forge.report("code_review", SUNDAY).outcome is Outcome.DEGRADED
+    assert not ollama.asked
 
 
 @pytest.mark.parametrize("fault", [Fault.MISSING, Fault.BUSY, Fault.GARBAGE, Fault.HALF, Fault.HANG])

@@ -31,6 +31,7 @@ def test_every_step_is_told_whatever_became_of_it(tmp_path: Path) -> None:
     assert states["commit_log"] == "failure"
     assert states["security_review"] == "commit_log failed before it"
     assert states["gpu_readiness"] == "it did not finish"
+    assert states["threat_assessment"] == "gpu_readiness left no result before it"
 
 
 def test_only_this_attempts_reports_count(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from forge_workers.errors import LeaseLost
+from forge_workers.errors import Snooze
 from forge_workers.models.gateway import open_gateway
 from forge_workers.readiness import gpu_readiness
 from forge_workers.report import Outcome, Report
@@ -115,10 +115,23 @@ def test_a_model_on_the_processor_alone_is_no_shortcoming(server: OllamaStandIn,
     assert report(server, tmp_path).outcome is Outcome.RAN
 
 
-def test_a_lost_lease_is_the_runner_s_to_handle(server: OllamaStandIn, tmp_path: Path) -> None:
-    """The step does not pretend to have measured."""
-    with pytest.raises(LeaseLost):
-        report(server, tmp_path, LeaseStandIn(lost_at=2))
+def test_a_lost_lease_degrades_the_step_and_measures_nothing(server: OllamaStandIn, tmp_path: Path) -> None:
+    """The step does not pretend to have measured, and the triage that waits for it goes on."""
+    found = report(server, tmp_path, LeaseStandIn(lost_at=2))
+
+    assert found.outcome is Outcome.DEGRADED
+    assert "lease" in found.reasons[0]
+    assert found.numbers == {}
+
+
+def test_a_lease_that_cannot_be_had_degrades_the_step_and_fails_none_after_it(
+    server: OllamaStandIn, tmp_path: Path
+) -> None:
+    """Whoever holds the GPU all night is named; what waits for this step still has its rules."""
+    found = report(server, tmp_path, LeaseStandIn(refusal=Snooze(30.0, "GPU local:0 is held for training")))
+    assert found.outcome is Outcome.DEGRADED
+    assert found.reasons == ("no model: the GPU lease cannot be had: GPU local:0 is held for training",)
+    assert found.numbers == {}
 
 
 def test_names_from_the_server_are_no_markup(tmp_path: Path) -> None:

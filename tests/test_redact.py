@@ -29,7 +29,9 @@ PLANTED = {
     "AWS Access Key": token("AKIA", 16).upper(),
     "GitHub Token": token("ghp_", 36),
     "Slack Token": "xoxb-" + "123456789012-" + "123456789012-" + token("", 24),
+    "GitHub Token, fine-grained": token("github_pat_", 22) + "_" + token("", 59),
     "GitLab Token": token("glpat-", 20),
+    "GitLab Token of a build": token("glcbt-64_", 20),
     "Stripe Access Key": token("sk_live_", 24),
     "Basic Auth Credentials": "https://bob:" + "hunter2@db.example.com/x",
     "Secret Keyword": 'password = "correct horse"',
@@ -59,8 +61,11 @@ def forms(value: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_a_planted_secret_of_each_kind_is_redacted_within_its_line(kind: str) -> None:
-    """The value goes, its line and its neighbours stay."""
-    hidden = REDACTOR.text(f"before = 1\n  x: {PLANTED[kind]}  # note\nafter = 2\n")
+    """The value goes, every stretch of it, its line and its neighbours stay; in code and in a sentence alike."""
+    secret = PLANTED[kind].strip('"').partition("@")[0][-10:]
+    for text in (f"Use {PLANTED[kind]} here", f"before = 1\n  x: {PLANTED[kind]}  # note\nafter = 2\n"):
+        assert secret not in REDACTOR.text(text)
+    hidden = REDACTOR.text(text)
     assert "[redacted: " in hidden
     assert PLANTED[kind].strip('"').rpartition(" ")[2].strip('"') not in hidden
     assert hidden.startswith("before = 1\n")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,8 @@ def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, name: str, harm
 
     with pytest.raises(Damaged, match=name.replace(".", r"\.")):
         store.load("security_review", NIGHT)
+    with pytest.raises(Damaged, match=name.replace(".", r"\.")):
+        store.findings("security_review", NIGHT)
 
 
 def test_a_damaged_manifest_is_refused_with_its_name(tmp_path: Path) -> None:
@@ -78,6 +81,53 @@ def test_a_damaged_manifest_is_refused_with_its_name(tmp_path: Path) -> None:
 
     with pytest.raises(Damaged, match=r"manifest\.json"):
         store.load("security_review", NIGHT)
+
+
+def test_a_damaged_night_does_not_spoil_the_nights_after_it(tmp_path: Path) -> None:
+    """What the whole nights knew still counts; without this one bad file fails every review from then on."""
+    store = NightStore(tmp_path)
+    store.save(report())
+    store.save(report(night="2026-11-22"))
+    (tmp_path / "2026-11-22" / "security_review" / "manifest.json").write_text("{")
+
+    assert store.fingerprints("security_review", before="2026-11-24") == {"ab12"}
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "null", '{"receipt": 1, "attempt": "a"}', "{"])
+def test_a_failure_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+    """Whatever stands in that file, nobody who asks for it crashes."""
+    store = NightStore(tmp_path, "a")
+    store.save_failure(receipt("commit_log"))
+    (tmp_path / NIGHT / "commit_log" / "failure.json").write_text(text)
+
+    assert store.failure("commit_log", NIGHT) is None
+
+
+@pytest.mark.slow
+def test_whoever_reads_while_another_writes_gets_one_whole_report(tmp_path: Path) -> None:
+    """A report that is replaced and swept away while it is read is no damage: the newer one is read instead."""
+    store = NightStore(tmp_path)
+    store.save(report(headline="0"))
+    refused: list[Damaged] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                assert NightStore(tmp_path).load("security_review", NIGHT) is not None
+            except Damaged as error:
+                refused.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for n in range(100):
+        store.save(report(headline=str(n)))
+    done.set()
+    for reader in readers:
+        reader.join()
+
+    assert refused == []
 
 
 def test_a_failure_counts_for_its_own_attempt_until_a_report_replaces_it(tmp_path: Path) -> None:

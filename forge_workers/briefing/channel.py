@@ -140,6 +140,8 @@ class Channel:
             unfurl_media=False,
             mrkdwn=False,
         )
+        if not isinstance(answer.get("ts"), str):
+            raise Unclear("Slack gave no usable answer")
         return str(answer["ts"])
 
     def update(self, ts: str, message: Message, marks: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 Pure: no clock, no file, no network. The briefing is made from receipts, so it cannot claim what did not happen: a step
 that failed or is missing is named, a skipped one says why, and what nobody looked at is never called clean. Belongs
-here: the sections. Does not belong here: the verdict (``verdict.py``), escaping and layout (the renderers).
+here: the sections. Does not belong here: the verdict (``verdict.py``), what fell short (``shortfalls.py``), escaping
+and layout (the renderers).
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from forge_workers.briefing.model import (
     NewFinding,
     Proof,
     PullRequest,
-    Shortfall,
 )
-from forge_workers.briefing.reading import Commit, Commits, NotReviewed, Pull, Pulls, Reviews, read, readable
+from forge_workers.briefing.reading import Commit, Commits, Pull, Pulls, read
+from forge_workers.briefing.shortfalls import shortfalls
 from forge_workers.briefing.told import Told, linkable, proof, tell
 from forge_workers.briefing.verdict import judge, needs_you, quiet
 from forge_workers.night import Step
@@ -39,10 +40,6 @@ _FINDINGS = 20
 _COMMITS = 6
 #: Pull requests told per state.
 _PULLS = 12
-#: Unreviewed changes named per reason.
-_RISKIEST = 3
-#: Gaps told per step.
-_GAPS = 12
 
 
 def compose(
@@ -88,7 +85,7 @@ def compose(
         pull_requests=_pulls(told),
         pull_requests_note=_pulls_note(told),
         figures=_figures(told, earlier),
-        shortfalls=_shortfalls(told),
+        shortfalls=shortfalls(told),
         steps=told.lines,
         quiet=quiet(told, verdict, new, needs),
     )
@@ -170,7 +167,6 @@ def _commit(commit: Commit) -> CommitLine:
     return CommitLine(
         subject=plain(commit.subject) or "(no subject)",
         author=plain(commit.author, 60),
-        fix=commit.fix,
         merge=len(commit.parents) > 1,
         added=sum(file.added for file in commit.files),
         removed=sum(file.removed for file in commit.files),
@@ -245,63 +241,3 @@ def _figures(told: Told, earlier: Mapping[str, Report]) -> tuple[Figure, ...]:
                 )
             )
     return tuple(figures)
-
-
-def _shortfalls(told: Told) -> tuple[Shortfall, ...]:
-    """List everything the night did not do: broken steps first, then gaps, then what was only done in part."""
-    found = [*_of_outcomes(told, "failed", "missing"), *_gaps(told), *_unreviewed(told)]
-    return (*found, *_of_outcomes(told, "degraded", "skipped"))
-
-
-def _of_outcomes(told: Told, *outcomes: Literal["failed", "missing", "degraded", "skipped"]) -> list[Shortfall]:
-    return [
-        Shortfall(
-            kind=outcome,
-            asset=line.asset,
-            what=words.title(line.asset),
-            why=plain("; ".join(line.reasons), 700) or "no reason was left",
-            at=told.at(line.asset),
-        )
-        for outcome in outcomes
-        for line in told.lines
-        if line.outcome == outcome
-    ]
-
-
-def _gaps(told: Told) -> list[Shortfall]:
-    found = []
-    for asset, report in told.reports.items():
-        gaps = [(plain(gap.what, 120), plain(gap.why, 300)) for gap in report.gaps]
-        if told.done(asset) and not readable(report):
-            gaps.append(("its structured result", "it has another shape than agreed, so nothing of it is told here"))
-        told_gaps = gaps[:_GAPS]
-        if gaps[_GAPS:]:
-            told_gaps.append((f"{len(gaps) - _GAPS} more", "they are listed in the report itself"))
-        found += [Shortfall(kind="gap", asset=asset, what=w, why=y, at=told.at(asset)) for w, y in told_gaps]
-    return found
-
-
-def _unreviewed(told: Told) -> list[Shortfall]:
-    """Count by reason the changes that nobody reviewed, and name the riskiest: a person may look instead."""
-    reviews = read(told.reports.get("code_review"), Reviews) or Reviews()
-    by_reason: dict[str, list[NotReviewed]] = {}
-    for change in reviews.not_reviewed:
-        by_reason.setdefault(plain(change.reason, 200) or "no reason was left", []).append(change)
-    most = sorted(by_reason.items(), key=lambda pair: -len(pair[1]))[:_GAPS]
-    return [
-        Shortfall(
-            kind="not reviewed",
-            asset="code_review",
-            what=words.count(len(changes), "change"),
-            why=f"{reason}{_riskiest(changes)}",
-            at=told.at("code_review"),
-        )
-        for reason, changes in most
-    ]
-
-
-def _riskiest(changes: list[NotReviewed]) -> str:
-    first = sorted((c for c in changes if c.path and c.risk > 0), key=lambda c: -c.risk)[:_RISKIEST]
-    places = ((f"{plain(c.path, 80)} in {plain(c.repository, 40)}@{plain(c.commit, 64)[:10]}", c.risk) for c in first)
-    named = [f"{place} (risk {risk})" for place, risk in places]
-    return f". Worth a look of your own: {words.listed(named)}" if named else ""

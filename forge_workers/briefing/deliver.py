@@ -30,8 +30,8 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from forge_workers import files
 from forge_workers.briefing.channel import PAUSES_S, Busy, Channel, Refused, Seen, Unclear
-from forge_workers.briefing.files import put
 from forge_workers.briefing.slack import Message
 from forge_workers.log import event
 from forge_workers.redact import Redactor
@@ -98,7 +98,7 @@ def deliver(messages: tuple[Message, ...], night: str, settings: Settings, *, sl
         event(_LOG, "briefing.blocked", logging.ERROR, night=night, reason="own_secret")
         return Delivery(reasons=("the briefing holds one of Forge's own secrets, so it was not sent to Slack",))  # 3
     try:
-        put(_spool(home, night), Parcel(night=night, messages=messages).model_dump_json())
+        files.replace(_spool(home, night), Parcel(night=night, messages=messages).model_dump_json())
         with FileLock(home / "spool" / "slack.lock", timeout=_LOCK_S):
             return _all(night, Channel(slack, _origin(home), sleep), home, sleep)  # 4
     except Timeout:
@@ -108,9 +108,10 @@ def deliver(messages: tuple[Message, ...], night: str, settings: Settings, *, sl
 
 
 def _all(night: str, channel: Channel, home: Path, sleep: Sleep) -> Delivery:
-    """Send tonight's parcel, then the ones left over, oldest first, until one does not go through."""
+    """Send tonight's parcel, then the ones left over, oldest first, until Slack is away or refuses all alike."""
     waiting = sorted(path.stem for path in _spool(home, night).parent.glob("*.json"))
     effects: list[Effect] = []
+    refusals: list[str] = []
     for key in (night, *(other for other in waiting if other != night)):
         parcel = _parcel(_spool(home, key))
         if parcel is None:
@@ -120,10 +121,15 @@ def _all(night: str, channel: Channel, home: Path, sleep: Sleep) -> Delivery:
         except (Refused, Busy, Unclear) as error:
             event(_LOG, "briefing.spooled", logging.WARNING, night=key, error=type(error).__name__)
             late = "" if key == night else f"the briefing of {key}: "
-            return Delivery(effects=tuple(effects), reasons=(f"{late}{error}; it is spooled for the next delivery",))
-        _spool(home, key).unlink(missing_ok=True)
-    unsure = tuple(f"Slack holds the briefing, but: {e.detail}" for e in effects if not e.verified)
-    return Delivery(effects=tuple(effects), reasons=unsure)
+            reason = f"{error}; it is spooled for the next delivery"
+            again = any(said.endswith(reason) for said in refusals)
+            refusals += [] if again else [f"{late}{reason}"]
+            if again or not isinstance(error, Refused):
+                break
+        else:
+            _spool(home, key).unlink(missing_ok=True)
+    unsure = [f"Slack holds the briefing, but: {e.detail}" for e in effects if not e.verified]
+    return Delivery(effects=tuple(effects), reasons=(*refusals, *unsure))
 
 
 def _send(parcel: Parcel, channel: Channel, home: Path, sleep: Sleep) -> Effect:
@@ -137,7 +143,7 @@ def _send(parcel: Parcel, channel: Channel, home: Path, sleep: Sleep) -> Effect:
         placed = _place(message, old, part=part, thread_ts=thread_ts, night=night, channel=channel, sleep=sleep)
         sent.append(placed)
         if part == 0:
-            put(path, Marker(channel=channel.id, ts=sent[0].ts).model_dump_json())
+            files.replace(path, Marker(channel=channel.id, ts=sent[0].ts).model_dump_json())
     _withdraw(seen, len(sent), night, channel)
     held = channel.thread(sent[0].ts, night)
     verified = all(held.get(part) == Seen(ts=placed.ts, digest=placed.digest) for part, placed in enumerate(sent))
@@ -219,7 +225,11 @@ def _withdraw(seen: dict[int, Seen], parts: int, night: str, channel: Channel) -
     gone = Message(text="This part is no longer in the briefing.", blocks=())
     for part, old in sorted(seen.items()):
         if part >= parts:
-            channel.update(old.ts, gone, {"night": night, "part": part, "digest": _digest(gone)})
+            try:
+                channel.update(old.ts, gone, {"night": night, "part": part, "digest": _digest(gone)})
+            except Refused as refused:
+                if refused.code not in _FINAL | {"message_not_found"}:
+                    raise
 
 
 def _holds_secret(messages: tuple[Message, ...], redactor: Redactor) -> bool:
@@ -274,5 +284,5 @@ def _origin(home: Path) -> str:
     """Return the name of this Forge, made once and kept."""
     path = home / "spool" / "origin"
     if not path.is_file() or not re.fullmatch(r"[0-9a-f]{16}", path.read_text(encoding="utf-8", errors="replace")):
-        put(path, uuid.uuid4().hex[:16])
+        files.replace(path, uuid.uuid4().hex[:16])
     return path.read_text(encoding="utf-8")

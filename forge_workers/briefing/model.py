@@ -2,7 +2,7 @@
 
 All text in it is one plain line of bounded length without control characters (``plain.plain``), made so by
 ``compose.py``. It is still untrusted: each renderer escapes it for its own medium. A ``url`` has passed
-``compose.linkable``. Belongs here: the shape. Does not belong here: how it is made or shown.
+``told.linkable``. Belongs here: the shape. Does not belong here: how it is made or shown.
 """
 
 from __future__ import annotations
@@ -90,7 +90,6 @@ class CommitLine(Frozen):
 
     subject: str
     author: str
-    fix: bool
     merge: bool
     added: int
     removed: int
@@ -175,7 +174,6 @@ class StepLine(Frozen):
     model: str | None = None
     calls: int = 0
     tokens: int = 0
-    gpu_s: float = 0.0
     effects: tuple[Effect, ...] = ()
     mark: str = ""
 

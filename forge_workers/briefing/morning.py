@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from forge_workers import files
 from forge_workers.briefing import html, markdown, slack, timeline
 from forge_workers.briefing.compose import compose
 from forge_workers.briefing.deliver import Delivery, deliver
-from forge_workers.briefing.files import put
 from forge_workers.briefing.model import Briefing
 from forge_workers.night import BRIEFING, Step
+from forge_workers.redact import Redactor
 from forge_workers.report import Effect, Image, Outcome, Report
 from forge_workers.store import NightStore
 from forge_workers.tools import Request, Tools
@@ -34,21 +36,23 @@ def morning_briefing(
         steps: What became of every step before this one.
         sleep: Waits some seconds while Slack asks for it.
     """
-    told = compose(
-        steps,
-        night=request.night,
-        window=request.window,
-        timezone=tools.settings.zone,
-        earlier=_earlier(steps, request.night, tools.history),
-        now=tools.now(),
+    told = _redacted(
+        compose(
+            steps,
+            night=request.night,
+            window=request.window,
+            timezone=tools.settings.zone,
+            earlier=_earlier(steps, request.night, tools.history),
+            now=tools.now(),
+        )
     )
     image = timeline.picture(told)
     charts = tuple(picture for step in steps if step.report for picture in step.report.images)
     text = markdown.render(told)
     pages = {"html": html.render(told, (image, *charts)), "md": text}
-    files, reasons = _kept(tools.settings.home / "briefings", request.night, pages)
+    written, reasons = _kept(tools.settings.home / "briefings", request.night, pages)
     sent = deliver(slack.render(told), request.night, tools.settings, sleep=sleep)
-    return _report(told, text, image, files, Delivery(effects=sent.effects, reasons=(*reasons, *sent.reasons)))
+    return _report(told, text, image, written, Delivery(effects=sent.effects, reasons=(*reasons, *sent.reasons)))
 
 
 def load_briefing(store: NightStore, night: str) -> Briefing | None:
@@ -69,6 +73,23 @@ def briefing_of(report: Report) -> Briefing | None:
         return None
 
 
+def _redacted(told: Briefing) -> Briefing:
+    """Hide the secrets that people wrote into commits, titles and code, before any page shows them.
+
+    Forge's own are left for ``deliver.py`` to see: they keep the whole briefing from being sent.
+    """
+    redactor = Redactor(())
+
+    def hidden(value: Any) -> Any:
+        if isinstance(value, str):
+            return redactor.text(value)
+        if isinstance(value, dict):
+            return {name: hidden(inner) for name, inner in value.items()}
+        return [hidden(inner) for inner in value] if isinstance(value, list) else value
+
+    return Briefing.model_validate(hidden(told.model_dump(mode="json")))
+
+
 def _earlier(steps: tuple[Step, ...], night: str, history: NightStore) -> dict[str, Report]:
     newest = ((step.asset, next(history.reports(step.asset, before=night, limit=1), None)) for step in steps)
     return {asset: report for asset, report in newest if report is not None}
@@ -81,7 +102,7 @@ def _kept(folder: Path, night: str, pages: dict[str, str]) -> tuple[tuple[Effect
     for suffix, page in pages.items():
         path = folder / f"{night}.{suffix}"
         try:
-            put(path, page)
+            files.replace(path, page)
             same = path.read_bytes() == page.encode("utf-8", "replace")
         except OSError as error:
             reasons.append(f"{path} could not be written: {error.strerror}")
@@ -90,7 +111,7 @@ def _kept(folder: Path, night: str, pages: dict[str, str]) -> tuple[tuple[Effect
     return tuple(effects), tuple(reasons)
 
 
-def _report(told: Briefing, text: str, image: Image, files: tuple[Effect, ...], sent: Delivery) -> Report:
+def _report(told: Briefing, text: str, image: Image, written: tuple[Effect, ...], sent: Delivery) -> Report:
     broken = sum(line.outcome in {"failed", "missing"} for line in told.steps)
     more = sum(number for _, number in told.findings_more)
     return Report(
@@ -107,7 +128,7 @@ def _report(told: Briefing, text: str, image: Image, files: tuple[Effect, ...], 
             "shortfalls": float(len(told.shortfalls)),
             "night_s": sum(line.seconds or 0.0 for line in told.steps),
         },
-        effects=(*files, *sent.effects),
+        effects=(*written, *sent.effects),
         data=told.model_dump(mode="json"),
         images=(image,),
     )

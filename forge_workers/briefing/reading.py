@@ -37,7 +37,6 @@ class Commit(_Read):
     author: str
     committed_at: float
     subject: str
-    fix: bool = False
     files: tuple[File, ...] = ()
 
 

@@ -97,7 +97,6 @@ def _of_receipt(
         model=plain(usage.model, 60) if usage.model else None,
         calls=usage.calls,
         tokens=usage.prompt_tokens + usage.output_tokens,
-        gpu_s=usage.gpu_s,
         effects=tuple(_effect(effect) for effect in receipt.effects),
         mark=NO_MODEL if no_model else "",
     )
@@ -121,8 +120,8 @@ def proof(evidence: Evidence) -> Proof:
 def linkable(url: str | None, ends_with: str = "") -> str | None:
     """Return ``url`` if it may become a link: https, a host, a plain path that ends as code knows it should.
 
-    Source: a model or a title can put data into a query, and a preview or a click carries it out (``reference``
-    S2), so an address with anything beyond a path is shown as nothing.
+    A model or a title can put data into a query, and a preview or a click carries it out, so an address with anything
+    beyond a path is shown as nothing.
     """
     if not url or len(url) > 400 or not _LINK.fullmatch(url):  # noqa: PLR2004 - longer than any page of a code host
         return None

@@ -9,6 +9,7 @@ import math
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from forge_workers import plural
 from forge_workers.briefing.model import CodeChange
 
 #: Names of steps as people say them; any other name is said with blanks for underscores.
@@ -82,8 +83,7 @@ def duration(seconds: float) -> str:
 
 def count(number: int, one: str, many: str | None = None) -> str:
     """Return "1 commit", "14 commits", "no commits"."""
-    word = one if number == 1 else many or f"{one}s"
-    return f"{number:,} {word}" if number else f"no {word}"
+    return plural.count(number, one, many) if number else f"no {many or f'{one}s'}"
 
 
 def age(days: float) -> str:

@@ -13,8 +13,11 @@ from datetime import datetime
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from pydantic import ValidationError
+
 from forge_workers.git import Commit, GitFailed, Repository, watched
 from forge_workers.plain import code, markdown
+from forge_workers.plural import count
 from forge_workers.report import Frozen, Gap, Outcome, Report
 from forge_workers.tools import Request, Tools
 from forge_workers.windows import Window
@@ -89,6 +92,15 @@ def commit_log(request: Request, tools: Tools) -> Report:
     )
 
 
+def log_of(request: Request) -> CommitLog | None:
+    """Return what the commit log handed on to a step below it, or None when there is nothing that can be read."""
+    report = request.upstream.get("commit_log")
+    try:
+        return CommitLog.model_validate(report.data) if report else None
+    except ValidationError:
+        return None
+
+
 def _watched(repository: Repository, window: Window, api_url: str) -> WatchedRepository:
     return WatchedRepository(
         name=repository.name,
@@ -150,10 +162,10 @@ def _numbers(log: CommitLog) -> dict[str, float]:
 def _headline(log: CommitLog) -> str:
     if not log.repositories:
         return "No watched repository could be read."
-    read = _count(len(log.repositories), "repository", "repositories")
+    read = count(len(log.repositories), "repository", "repositories")
     if log.commits:
-        people = _count(len({commit.author for commit in log.commits}), "author")
-        return f"{_count(len(log.commits), 'commit')} by {people} in {read}, {_lines(log.commits)}."
+        people = count(len({commit.author for commit in log.commits}), "author")
+        return f"{count(len(log.commits), 'commit')} by {people} in {read}, {_lines(log.commits)}."
     if all(repository.tip is None for repository in log.repositories):
         return f"0 commits: the night is before the first commit of {read} on the current branch."
     return f"0 commits in {read}."
@@ -173,7 +185,7 @@ def _section(repository: WatchedRepository, commits: list[Commit], zone: ZoneInf
         yield "0 commits." if repository.tip else "0 commits: the night is before the branch's first commit."
         return
     merges = sum(commit.merge for commit in commits)
-    yield f"{_count(len(commits), 'commit')}, {_count(merges, 'merge')} among them; {_lines(commits)}.  "
+    yield f"{count(len(commits), 'commit')}, {count(merges, 'merge')} among them; {_lines(commits)}.  "
     yield f"By {_most(Counter(commit.author for commit in commits))}.  "
     languages = Counter[str]()
     for file in (file for commit in commits for file in commit.files):
@@ -201,7 +213,3 @@ def _most(counts: Counter[str]) -> str:
     ranked = sorted((item for item in counts.items() if item[1]), key=lambda item: (-item[1], item[0]))
     named = [f"{markdown(name, 40)} {count:,}" for name, count in ranked[:_NAMED]]
     return ", ".join([*named, f"{len(ranked) - _NAMED} more"] if len(ranked) > _NAMED else named)
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -15,7 +15,7 @@ from forge_workers.code.versions import Version
 from forge_workers.git import Repository
 
 #: Largest file that is scanned, in bytes.
-FILE_BYTES = 1_000_000
+SCANNED_BYTES = 1_000_000
 #: Most that is scanned of one repository in one night, in bytes; bandit and detect-secrets take a second per 200 kB.
 NIGHT_BYTES = 64_000_000
 #: Longest line of a file that people write, in characters; a service account's key on one line takes 2,500.
@@ -98,8 +98,8 @@ def read_bases(repository: Repository, base: str, sources: Iterable[Source]) -> 
 
 def _unfit(path: str, content: bytes | None) -> str | None:
     """Say why a file cannot be judged, or None: 1. too large, 2. binary, 3. minified."""
-    if content is None or len(content) > FILE_BYTES:
-        return f"larger than {FILE_BYTES // 10**6} MB"  # 1
+    if content is None or len(content) > SCANNED_BYTES:
+        return f"larger than {SCANNED_BYTES // 10**6} MB"  # 1
     if b"\0" in content[:_HEAD_BYTES]:
         return "binary"  # 2
     lines = content.split(b"\n")

@@ -6,10 +6,19 @@ nor a scanner can claim what is not there. Belongs here: the check, pure. Does n
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from forge_workers.report import Evidence, Finding
 
 #: Characters of a line that a quote may hold, as ``Evidence.quote`` allows.
 QUOTE_LENGTH = 500
+
+
+class Checked(NamedTuple):
+    """Findings whose quotes stand in their file, and how many claims were dropped."""
+
+    findings: tuple[Finding, ...]
+    dropped: int
 
 
 def lines_of(content: str) -> list[str]:

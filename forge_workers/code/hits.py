@@ -1,6 +1,6 @@
 """What a scanner of one file says, before it is held against the file and becomes a finding.
 
-Belongs here: the value and the name it gets. Does not belong here: any scanner.
+Belongs here: the value and its fingerprint. Does not belong here: any scanner.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Hit:
     key: str = ""
 
 
-def names(repository: str, path: str, hits: Sequence[Hit]) -> list[str]:
+def fingerprints(repository: str, path: str, hits: Sequence[Hit]) -> list[str]:
     """Return the fingerprint of each hit of one file.
 
-    A second hit of the same rule on the same text gets a name of its own, so that copying a known fault is a new one.
+    A second hit of the same rule on the same text has its own, so that copying a known fault is a new one.
 
     Args:
         repository: Name of the watched repository.

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from forge_workers.code.committed import Source
-from forge_workers.code.evidence import QUOTE_LENGTH, lines_of, place
-from forge_workers.code.hits import Hit, names
+from forge_workers.code.evidence import QUOTE_LENGTH, Checked, lines_of, place
+from forge_workers.code.hits import Hit, fingerprints
 from forge_workers.code.manifests import Manifest, manifest_hits, read_manifest
 from forge_workers.code.python_scan import PASSWORD_RULES, PythonScan, is_python, scan_python, without_password
 from forge_workers.code.secret_scan import SecretScan, SecretScanner
@@ -37,13 +36,6 @@ class Inspected:
     silenced: int
     manifest: Manifest | None
     problems: tuple[str, ...]
-
-
-class Held(NamedTuple):
-    """Findings whose quotes stand in their file, and how many did not."""
-
-    findings: tuple[Finding, ...]
-    dropped: int
 
 
 def inspect(files: Sequence[tuple[str, bytes]], scanner: SecretScanner) -> list[Inspected]:
@@ -77,7 +69,7 @@ def _joined(path: str, text: str, secrets: SecretScan, python: PythonScan) -> In
     return Inspected((*secrets.hits, *others, *asked), secrets, silenced, manifest, tuple(problems))
 
 
-def findings_of(source: Source, inspected: Inspected, more: Sequence[Hit], redactor: Redactor) -> Held:
+def findings_of(source: Source, inspected: Inspected, more: Sequence[Hit], redactor: Redactor) -> Checked:
     """Turn hits into findings that can be shown.
 
     A quote is first looked up in the file, then masked, then cut, in this order: a mask hides the text it was checked
@@ -92,7 +84,7 @@ def findings_of(source: Source, inspected: Inspected, more: Sequence[Hit], redac
     lines, hits = lines_of(source.text), (*inspected.hits, *more)
     findings: list[Finding] = []
     path, version = source.version.path, source.version
-    for hit, name in zip(hits, names(source.repository, path, hits), strict=True):
+    for hit, fingerprint in zip(hits, fingerprints(source.repository, path, hits), strict=True):
         line = place(hit.quote, hit.line, lines)
         if line is None:
             continue
@@ -109,7 +101,12 @@ def findings_of(source: Source, inspected: Inspected, more: Sequence[Hit], redac
         title, detail = redactor.text(hit.title), redactor.text(hit.detail)
         findings.append(
             Finding(
-                fingerprint=name, rule=hit.rule, severity=hit.severity, title=title, detail=detail, evidence=(evidence,)
+                fingerprint=fingerprint,
+                rule=hit.rule,
+                severity=hit.severity,
+                title=title,
+                detail=detail,
+                evidence=(evidence,),
             )
         )
-    return Held(tuple(findings), len(hits) - len(findings))
+    return Checked(tuple(findings), len(hits) - len(findings))

@@ -70,19 +70,11 @@ class Change(NamedTuple):
     loosened: tuple[tuple[Dependency, Dependency], ...]
 
 
-_UNREAD = frozenset(
-    {
-        "setup.py",
-        "setup.cfg",
-        "Gemfile",
-        "composer.json",
-        "pom.xml",
-        "build.gradle",
-        "build.gradle.kts",
-        "Package.swift",
-        "mix.exs",
-    }
-)
+#: Files that say it in a form which only running or emulating their tool would read.
+_UNREAD = frozenset({
+    "setup.py", "setup.cfg", "Gemfile", "composer.json", "pom.xml", "build.gradle", "build.gradle.kts",
+    "Package.swift", "mix.exs",
+})  # fmt: skip
 _REQUIREMENTS = re.compile(r"^(requirements|constraints)[^/]*\.(txt|in)$")
 _INDEX_OPTION = re.compile(r"^(-i|--index-url|--extra-index-url|--trusted-host|-f|--find-links|--no-index)\b")
 _EDITABLE = re.compile(r"^(-e|--editable)[ =]+")
@@ -96,6 +88,12 @@ _GO_REPLACED = re.compile(r"^\s*(?:replace\s+)?([\w.~/-]+)(?:\s+v\S+)?\s+=>\s+(\
 def is_unread(path: str) -> bool:
     """Whether the file says what is installed in a way that is not read here."""
     return PurePosixPath(path).name in _UNREAD
+
+
+def is_manifest(path: str) -> bool:
+    """Whether the file says what is installed in a way that is read here."""
+    name = PurePosixPath(path).name
+    return name in _READERS or bool(_REQUIREMENTS.match(name))
 
 
 def read_manifest(path: str, text: str) -> Manifest | None:

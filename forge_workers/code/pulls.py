@@ -7,9 +7,7 @@ can no longer be asked, and a gap says so. Belongs here: the report. Does not be
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
-from forge_workers.code.commits import CommitLog
+from forge_workers.code.commits import log_of
 from forge_workers.code.github_pulls import Pull, PullDigest, ask_all, connect, web_of
 from forge_workers.plain import markdown
 from forge_workers.report import Gap, Outcome, Report
@@ -58,11 +56,7 @@ def pr_digest(request: Request, tools: Tools) -> Report:
 
 
 def _remotes(request: Request) -> tuple[str, ...]:
-    report = request.upstream.get("commit_log")
-    try:
-        log = CommitLog.model_validate(report.data) if report else None
-    except ValidationError:
-        return ()
+    log = log_of(request)
     return tuple(sorted({name for repository in log.repositories for name in repository.remotes})) if log else ()
 
 
@@ -96,7 +90,8 @@ def _markdown(digest: PullDigest, gaps: tuple[Gap, ...]) -> str:
             lines = [_line(pull) for pull in pulls[:_SHOWN]]
             more = [f"- … and {len(pulls) - _SHOWN:,} more"] if len(pulls) > _SHOWN else []
             parts += [f"### {title}", "\n".join((*lines, *more))]
-    parts += [f"- {markdown(gap.what)}: {markdown(gap.why)}" for gap in gaps]
+    if gaps:
+        parts += ["### Not looked at", "\n".join(f"- {markdown(gap.what)}: {markdown(gap.why)}" for gap in gaps)]
     return "\n\n".join(parts) + "\n"
 
 

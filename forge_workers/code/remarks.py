@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import BaseModel
 
-from forge_workers.code.evidence import check, lines_of
+from forge_workers.code.evidence import Checked, check, lines_of
 from forge_workers.code.hunks import Piece
 from forge_workers.code.ranking import Diff
 from forge_workers.code.risk import floor_of
@@ -60,13 +60,6 @@ class Remarks(BaseModel):
     findings: list[Remark]
 
 
-class Kept(NamedTuple):
-    """Findings that hold, and how many remarks did not."""
-
-    findings: tuple[Finding, ...]
-    dropped: int
-
-
 def question(diff: Diff, shown: Sequence[Piece]) -> Prompt:
     """Ask about ``diff``, of which the ``shown`` pieces fit."""
     blocks = tuple(Block(label=_label(diff, n, len(shown)), text=piece.text) for n, piece in enumerate(shown, start=1))
@@ -78,7 +71,7 @@ def _label(diff: Diff, number: int, of: int) -> str:
     return f"change to {diff.change.path}{part}"
 
 
-def keep(answer: Remarks, diff: Diff, content: str, shown: Sequence[Piece], redact: Callable[[str], str]) -> Kept:
+def keep(answer: Remarks, diff: Diff, content: str, shown: Sequence[Piece], redact: Callable[[str], str]) -> Checked:
     """Keep the remarks that hold.
 
     A remark is dropped when it names another file, quotes what is not there or was not shown, or says nothing.
@@ -96,7 +89,7 @@ def keep(answer: Remarks, diff: Diff, content: str, shown: Sequence[Piece], reda
         for remark in answer.findings[:_MOST]
         if (finding := _finding(remark, diff, content, redact)) is not None and finding.evidence[0].line in seen
     ]
-    return Kept(tuple(findings), len(answer.findings) - len(findings))
+    return Checked(tuple(findings), len(answer.findings) - len(findings))
 
 
 def _finding(remark: Remark, diff: Diff, content: str, redact: Callable[[str], str]) -> Finding | None:

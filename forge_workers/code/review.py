@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from forge_workers.code.commits import CommitLog
+from forge_workers.code.commits import CommitLog, log_of
 from forge_workers.code.ranking import Diff, ranked
 from forge_workers.code.review_page import Counts, headline, named, page, why
 from forge_workers.code.risk import HISTORY_NIGHTS, Past, past_of
@@ -37,11 +37,10 @@ def code_review(request: Request, tools: Tools) -> Report:
     Raises:
         LeaseLost: The GPU lease was lost.
     """
-    upstream = request.upstream.get("commit_log")
-    if upstream is None or not upstream.data:
+    log = log_of(request)
+    if log is None:
         why = "There is no commit log of this night, so no diff could be ranked."
         return _nothing(request, why, Outcome.SKIPPED)
-    log = CommitLog.model_validate(upstream.data)
     repositories, past, gaps = _opened(log, request.window)
     diffs = ranked(log.commits, past)
     if not diffs:
@@ -104,13 +103,7 @@ def _refusal(wanted: list[Diff], tools: Tools) -> tuple[Outcome, str] | None:
     return None if why is None else (Outcome.DEGRADED, f"no model: {why}")
 
 
-def _report(
-    request: Request,
-    tools: Tools,
-    log: CommitLog,
-    course: Course,
-    gaps: Iterable[Gap],
-) -> Report:
+def _report(request: Request, tools: Tools, log: CommitLog, course: Course, gaps: Iterable[Gap]) -> Report:
     known = tools.history.fingerprints(ASSET, before=request.night)
     sifted = sift(course.findings, known, Dismissals(tools.settings.home).all())
     findings = by_weight(sifted.new)

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from forge_workers.code.finding_words import by_severity, listed
 from forge_workers.code.ranking import Diff
 from forge_workers.plain import code, markdown
-from forge_workers.report import Finding, Severity
+from forge_workers.plural import count
+from forge_workers.report import Finding
 
 #: Rows written out of each table; the data holds all.
 _SHOWN = 20
@@ -59,12 +61,10 @@ def why(diff: Diff, note: str = "") -> str:
 
 def headline(findings: Sequence[Finding], counts: Counts, model: str | None, reasons: Sequence[str]) -> str:
     """Say in one sentence what was ranked, what was seen, and what was found."""
-    ranked = f"{_count(counts.ranked, 'diff')} ranked by risk"
+    ranked = f"{count(counts.ranked, 'diff')} ranked by risk"
     if not counts.reviewed:
         return f"{ranked}, none reviewed{': ' + reasons[0] if reasons else ' by a model'}."
-    severities = Counter(finding.severity for finding in findings)
-    by_severity = ", ".join(f"{severities[s]} {s.value}" for s in reversed(Severity) if severities[s])
-    found = f"{_count(len(findings), 'new finding')} ({by_severity})" if findings else "no new finding"
+    found = f"{count(len(findings), 'new finding')} ({by_severity(findings)})" if findings else "no new finding"
     return f"{ranked}, {counts.reviewed} reviewed by {model or 'the cache'}: {found}."
 
 
@@ -78,7 +78,7 @@ def page(
     """Return the whole report as Markdown."""
     parts = ["## Code review", markdown(said, 400)]
     if findings:
-        parts.append("\n".join(line for finding in findings[:_SHOWN] for line in _finding(finding)))
+        parts.append(listed(findings[:_SHOWN]))
     told = (
         (counts.known, "known"),
         (counts.dismissed, "dismissed"),
@@ -91,20 +91,12 @@ def page(
         parts += ["### Reviewed", "\n".join(_rows(reviewed))]
     if passed_over:
         parts.append("### Not reviewed")
-    for reason, count in Counter(reason for _, reason in passed_over).most_common():
-        parts.append(f"{markdown(reason, 300)} ({_count(count, 'diff')}):")
+    for reason, diffs in Counter(reason for _, reason in passed_over).most_common():
+        parts.append(f"{markdown(reason, 300)} ({count(diffs, 'diff')}):")
         parts.append("\n".join(_rows([(diff, "") for diff, given in passed_over if given == reason])))
     if counts.merges:
-        parts.append(f"{_count(counts.merges, 'merge')}: what they bring in is ranked where it was made.")
+        parts.append(f"{count(counts.merges, 'merge')}: what they bring in is ranked where it was made.")
     return "\n\n".join(parts) + "\n"
-
-
-def _finding(finding: Finding) -> Iterator[str]:
-    at = finding.evidence[0]
-    where = f"{at.repository}: {at.path}:{at.line}"
-    yield f"- **{finding.severity.value}** {markdown(finding.title)} — {code(where)} at {code((at.commit or '')[:10])}"
-    yield f"  {code(at.quote or '')}"
-    yield f"  {markdown(finding.detail, 600)} To accept it: {code(f'forge dismiss {finding.fingerprint} --because …')}"
 
 
 def _rows(rows: Sequence[tuple[Diff, str]]) -> Iterator[str]:
@@ -114,7 +106,3 @@ def _rows(rows: Sequence[tuple[Diff, str]]) -> Iterator[str]:
         yield f"- risk {diff.risk.points}: {code(where)} at {code(diff.commit.id[:10])}{' — ' + said if said else ''}"
     if len(rows) > _SHOWN:
         yield f"- … and {len(rows) - _SHOWN:,} more"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

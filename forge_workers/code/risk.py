@@ -15,7 +15,8 @@ the file is prose and no tool obeys it         -3
 =============================================  ======
 
 A score is never below 0. What counts follows the literature on defects; the weights are ours, chosen so that a
-sensitive place outweighs any one habit and size alone never leads.
+sensitive place outweighs any one habit and size alone never leads. Belongs here: the score. Does not belong here: the
+order it gives (``ranking.py``).
 
 Source: N. Nagappan, T. Ball, "Use of Relative Code Churn Measures to Predict System Defect Density", ICSE 2005 (churn);
 S. Kim et al., "Predicting Faults from Cached History", ICSE 2007 (earlier fixes); Y. Kamei et al., "A Large-Scale

@@ -33,6 +33,8 @@ from forge_workers.report import Severity
 #: Characters of a line that the keyword detector may look at, each counted once per keyword in it: its patterns take
 #: quadratic time, measured at 1 s per million. A file of mere keywords would otherwise hold up the night.
 MOST_STEPS = 5_000_000
+#: Detectors that name only the kind of a token (``ghp``), the same for every token of that kind.
+_KIND_ONLY = frozenset({"GitHub Token", "GitLab Token"})
 _MEDIUM = frozenset({"Secret Keyword", "Basic Auth Credentials"})
 _LOW = frozenset({"Base64 High Entropy String", "Hex High Entropy String"})
 _TITLES = {
@@ -194,8 +196,17 @@ def _hit(secret: PotentialSecret, path: str, number: int, line: str) -> Hit:
         detail=advice,
         line=number,
         quote=line,
-        key=secret.secret_hash,
+        key=_key(secret, line),
     )
+
+
+def _key(secret: PotentialSecret, line: str) -> str:
+    """Return what tells this secret from others: a token that replaces a known or dismissed one is a new one."""
+    value = secret.secret_value or ""
+    if secret.type not in _KIND_ONLY or value not in line:
+        return secret.secret_hash
+    after = line.partition(value)[2]
+    return PotentialSecret.hash_secret(value + after[: len(after) - len(after.lstrip(_RUN))])
 
 
 def _hidden(text: str, value: str) -> str:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from forge_workers.code.commits import CommitLog, WatchedRepository
+from forge_workers.code.commits import CommitLog, WatchedRepository, log_of
 from forge_workers.code.committed import Source, read_bases, read_sources
-from forge_workers.code.hits import names
+from forge_workers.code.hits import fingerprints
 from forge_workers.code.inspection import Inspected, findings_of, inspect
 from forge_workers.code.manifests import Change, Manifest, compare, is_unread, loosened_hits
 from forge_workers.code.secret_scan import SecretScanner
@@ -25,6 +25,7 @@ from forge_workers.dismissals import Dismissals, Sifted, sift
 from forge_workers.errors import ForgeError
 from forge_workers.git import Repository
 from forge_workers.plain import plain
+from forge_workers.plural import count
 from forge_workers.redact import Redactor
 from forge_workers.report import Finding, Gap, Outcome, Report, by_weight
 from forge_workers.tools import Request, Tools
@@ -60,13 +61,13 @@ def security_review(request: Request, tools: Tools) -> Report:
     Returns:
         New findings only; known, dismissed and silenced ones are counted. Skipped without a commit log.
     """
-    upstream = request.upstream.get("commit_log")
-    if upstream is None or not upstream.data:
+    log = log_of(request)
+    if log is None:
         why = "There is no commit log of this night, so no file could be reviewed."
         return Report(
             asset=ASSET, night=request.night, outcome=Outcome.SKIPPED, reasons=(why,), headline=why, markdown=page(why)
         )
-    read = _read(CommitLog.model_validate(upstream.data))
+    read = _read(log)
     judged = _judge(read, Redactor(tools.settings.secrets))
     known = judged.before | tools.history.fingerprints(ASSET, before=request.night)
     sifted = sift(judged.findings, known, Dismissals(tools.settings.home).all())
@@ -103,9 +104,7 @@ def _left_aside(watched: WatchedRepository, left: Sequence[tuple[str, str]]) -> 
     for reason, paths in sorted(reasons.items()):
         named = ", ".join(plain(path, 80) for path in paths[:_NAMED])
         told.append(f"{len(paths)} {reason} ({named}{', …' if len(paths) > _NAMED else ''})")
-    return Gap(
-        what=f"{len(left)} touched file{'s' * (len(left) > 1)} of {watched.name}", why=f"not scanned: {'; '.join(told)}"
-    )
+    return Gap(what=f"{count(len(left), 'touched file')} of {watched.name}", why=f"not scanned: {'; '.join(told)}")
 
 
 def _judge(read: _Read, redactor: Redactor) -> _Judged:
@@ -127,7 +126,7 @@ def _judge(read: _Read, redactor: Redactor) -> _Judged:
         gaps += _problems(source, seen)
     return _Judged(
         findings=tuple(findings),
-        before=frozenset(name for place, seen in bases.items() for name in names(*place, seen.hits)),
+        before=frozenset(f for place, seen in bases.items() for f in fingerprints(*place, seen.hits)),
         dropped=dropped,
         silenced=_silenced(pairs, bases),
         dependencies=tuple(d for d in dependencies.values() if any(d.change)),
@@ -158,12 +157,10 @@ def _inspect_bases(
 
 
 def _changed(now: Inspected, before: Inspected | None) -> Change:
-    nothing = Manifest({})
-    return (
-        compare((before and before.manifest) or nothing, now.manifest or nothing)
-        if now.manifest
-        else Change((), (), ())
-    )
+    if now.manifest is None:
+        return Change((), (), ())
+    earlier = before.manifest if before else None
+    return compare(earlier or Manifest({}), now.manifest)
 
 
 def _problems(source: Source, seen: Inspected) -> list[Gap]:

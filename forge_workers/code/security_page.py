@@ -5,15 +5,16 @@ Belongs here: what a reader sees. Does not belong here: any decision.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from forge_workers.code.finding_words import by_severity, listed
 from forge_workers.code.manifests import Change, Dependency
 from forge_workers.plain import code, markdown, plain
-from forge_workers.report import Finding, Gap, Severity
+from forge_workers.plural import count
+from forge_workers.report import Finding, Gap
 
 #: Findings written out; the table of findings holds all.
 _SHOWN = 50
@@ -49,13 +50,13 @@ class Dependencies(NamedTuple):
 
 def headline(findings: Sequence[Finding], *, files: int, known: int, dismissed: int, gaps: int) -> str:
     """Say in one sentence what is new, what was there, and whether something could not be looked at."""
-    counts = Counter(finding.severity for finding in findings)
-    by_severity = ", ".join(f"{counts[s]} {s.value}" for s in reversed(Severity) if counts[s])
-    new = f"{_count(len(findings), 'new security finding')} ({by_severity})" if findings else "No new security finding"
+    new = "No new security finding"
+    if findings:
+        new = f"{count(len(findings), 'new security finding')} ({by_severity(findings)})"
     others = [f"{number} {what}" for number, what in ((known, "known"), (dismissed, "dismissed")) if number]
     besides = f"; {' and '.join(others)}" if others else ""
-    missing = f"; {_count(gaps, 'gap')}" if gaps else ""
-    return f"{new} in {_count(files, 'touched file')}{besides}{missing}."
+    missing = f"; {count(gaps, 'gap')}" if gaps else ""
+    return f"{new} in {count(files, 'touched file')}{besides}{missing}."
 
 
 def page(
@@ -70,7 +71,7 @@ def page(
     """Return the whole report as Markdown."""
     parts = ["## Security review", markdown(said, 400)]
     if findings:
-        parts.append("\n".join(line for finding in findings[:_SHOWN] for line in _finding(finding)))
+        parts.append(listed(findings[:_SHOWN]))
     if len(findings) > _SHOWN:
         parts.append(f"{len(findings) - _SHOWN} more are in the table of findings.")
     if dependencies:
@@ -80,16 +81,8 @@ def page(
     if gaps:
         parts += ["### Not looked at", "\n".join(f"- {markdown(g.what)}: {markdown(g.why, 500)}" for g in gaps)]
     if dropped:
-        parts.append(f"{_count(dropped, 'finding')} dropped: the quoted line is not in the file.")
+        parts.append(f"{count(dropped, 'finding')} dropped: the quoted line is not in the file.")
     return "\n\n".join(parts) + "\n"
-
-
-def _finding(finding: Finding) -> Iterator[str]:
-    at = finding.evidence[0]
-    where = f"{at.repository}: {at.path}:{at.line}"
-    yield f"- **{finding.severity.value}** {markdown(finding.title)} — {code(where)} at {code((at.commit or '')[:10])}"
-    yield f"  {code(at.quote or '')}"
-    yield f"  {markdown(finding.detail, 400)} To accept it: {code(f'forge dismiss {finding.fingerprint} --because …')}"
 
 
 def _dependencies(changes: Sequence[Dependencies]) -> Iterator[str]:
@@ -101,7 +94,7 @@ def _dependencies(changes: Sequence[Dependencies]) -> Iterator[str]:
 
 def _silenced(silenced: Sequence[Silenced]) -> Iterator[str]:
     places, newly = sum(s.places for s in silenced), sum(s.newly for s in silenced)
-    yield f"{_count(places, 'place')} in the touched files, {newly} of them since the night before.\n"
+    yield f"{count(places, 'place')} in the touched files, {newly} of them since the night before.\n"
     for one in silenced:
         if one.newly:
             yield f"- {code(f'{one.repository}: {one.path}')}: {one.newly} more"
@@ -110,7 +103,3 @@ def _silenced(silenced: Sequence[Silenced]) -> Iterator[str]:
 def _names(dependencies: Sequence[Dependency]) -> list[str]:
     """Return the names; of a dependency that is only an address, no more than that it is one."""
     return ["(an address)" if d.name == d.wanted and d.address else plain(d.name, 100) for d in dependencies]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from forge_workers.code.committed import FILE_BYTES
+from forge_workers.code.committed import SCANNED_BYTES
 from forge_workers.code.evidence import lines_of
 from forge_workers.code.hunks import Piece, pieces
 from forge_workers.code.ranking import Diff
@@ -56,7 +56,6 @@ class Course:
     """
 
     left: int
-
     findings: list[Finding] = field(default_factory=list)
     reviewed: list[tuple[Diff, str]] = field(default_factory=list)
     passed_over: list[tuple[Diff, str]] = field(default_factory=list)
@@ -117,8 +116,8 @@ def _shown(diff: Diff, repository: Repository, redactor: Redactor, room: int) ->
         changed = repository.diff(diff.commit.id, path, diff.change.old_path)
     except GitFailed as error:
         return f"it cannot be read: {error}"
-    if raw is None or len(raw) > FILE_BYTES:
-        return f"the file is no regular file, or larger than {FILE_BYTES // 10**6} MB"
+    if raw is None or len(raw) > SCANNED_BYTES:
+        return f"the file is no regular file, or larger than {SCANNED_BYTES // 10**6} MB"
     content = raw.decode("utf-8", "replace")
     if stalls(content.split("\n")):
         return "looking for secrets in it would take too long"

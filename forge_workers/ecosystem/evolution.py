@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
-
-from forge_workers.code.commits import CommitLog
+from forge_workers.code.commits import log_of
 from forge_workers.code.paths import not_ours
 from forge_workers.ecosystem.states import (
     COMPARED,
@@ -87,16 +85,12 @@ def evolution_report(request: Request, tools: Tools) -> Report:
 
 def _repositories(request: Request, tools: Tools) -> tuple[tuple[Repository, ...], tuple[Gap, ...]]:
     """Take the repositories that the commit log read, whose own gaps it tells; without it, all the watched ones."""
-    upstream = request.upstream.get("commit_log")
-    try:
-        known = CommitLog.model_validate(upstream.data).repositories if upstream else None
-    except ValidationError:
-        known = None
-    if known is None:
+    log = log_of(request)
+    if log is None:
         return watched(tools.settings)
     opened: list[Repository] = []
     gaps: list[Gap] = []
-    for row in known:
+    for row in log.repositories:
         try:
             opened.append(Repository.open(Path(row.path), row.name))
         except RepositoryUnavailable as error:

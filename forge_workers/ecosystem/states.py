@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
-from forge_workers.code.manifests import read_manifest
+from forge_workers.code.manifests import is_manifest, read_manifest
 from forge_workers.code.paths import is_test, not_ours
 from forge_workers.git import Repository, language
 from forge_workers.report import Frozen
@@ -19,7 +19,6 @@ from forge_workers.report import Frozen
 COMPARED = (1, 7, 28)
 #: Manifests read of one repository at one moment; more are a sign of vendored code under another name.
 MOST_MANIFESTS = 100
-_MANIFEST_NAMES = frozenset({"pyproject.toml", "package.json", "go.mod", "Cargo.toml", "Pipfile"})
 
 
 class Size(Frozen):
@@ -183,8 +182,8 @@ def grown(repositories: Iterable[RepositoryMoves], nights: int) -> int:
 
 def _is_manifest(path: str) -> bool:
     name = path.rpartition("/")[2]
-    known = name in _MANIFEST_NAMES or (name.startswith("requirements") and name.endswith(".txt"))
-    return known and not not_ours(path) and not is_test(path)
+    again = name.endswith(".in") or name.startswith("constraints")  # its .txt says the same; a bound installs nothing
+    return is_manifest(path) and not again and not not_ours(path) and not is_test(path)
 
 
 def _names(path: str, content: bytes | None) -> frozenset[str]:

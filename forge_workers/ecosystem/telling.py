@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from forge_workers.charts import Palette, draw
 from forge_workers.ecosystem.states import COMPARED, DependencyChange, Evolution, HotFile, grown, total
 from forge_workers.plain import code, markdown
+from forge_workers.plural import count
 from forge_workers.report import Image
 
 _LANGUAGES = 8
@@ -25,8 +26,8 @@ def headline(found: Evolution) -> str:
     if not found.repositories:
         return "No watched repository could be read."
     now = total(found)
-    moved = ", ".join(f"{_signed(grown(found.repositories, n))} in {_count(n, 'night')}" for n in COMPARED)
-    return f"{_count(now.lines, 'line')} in {_count(now.files, 'file')}: {moved}."
+    moved = ", ".join(f"{_signed(grown(found.repositories, n))} in {count(n, 'night')}" for n in COMPARED)
+    return f"{count(now.lines, 'line')} in {count(now.files, 'file')}: {moved}."
 
 
 def telling(found: Evolution) -> str:
@@ -52,9 +53,9 @@ def _table(found: Evolution) -> Iterator[str]:
 
 def _languages(found: Evolution) -> Iterator[str]:
     lines = total(found).languages
-    ranked = sorted(((name, count) for name, count in lines.items() if count), key=lambda item: (-item[1], item[0]))
+    ranked = sorted(((name, number) for name, number in lines.items() if number), key=lambda item: (-item[1], item[0]))
     if ranked:
-        yield "Lines by language: " + ", ".join(f"{markdown(n)} {count:,}" for n, count in ranked[:_LANGUAGES]) + "."
+        yield "Lines by language: " + ", ".join(f"{markdown(n)} {number:,}" for n, number in ranked[:_LANGUAGES]) + "."
 
 
 def _dependencies(changes: tuple[DependencyChange, ...]) -> Iterator[str]:
@@ -62,7 +63,7 @@ def _dependencies(changes: tuple[DependencyChange, ...]) -> Iterator[str]:
         yield "None came or went in 28 nights."
     for change in changes[:_CHANGES]:
         where = f"{code(change.manifest)} of {markdown(change.repository, 60)}"
-        yield f"- {code(change.name, 80)} {change.change} in {where}, within {_count(change.nights, 'night')}"
+        yield f"- {code(change.name, 80)} {change.change} in {where}, within {count(change.nights, 'night')}"
     if len(changes) > _CHANGES:
         yield f"- … and {len(changes) - _CHANGES:,} more"
 
@@ -93,10 +94,6 @@ def chart(found: Evolution) -> Image:
         axes.set_ylabel("commits per night")
 
     return draw("commits-by-night", alt, plot)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _signed(number: int) -> str:

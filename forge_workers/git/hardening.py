@@ -4,7 +4,7 @@ A repository's own ``.git/config``, attributes and refs are written by others. E
 program, reach the network, ask for a password or bend what is read is overridden here, in an environment made from
 nothing. Belongs here: what git is told before it is asked. Does not belong here: the process (``process.py``).
 
-Source: git-config(1), git(1) "Environment Variables"; the fault list V3-V5 in the reliability reference.
+Source: git-config(1), git(1) "Environment Variables".
 """
 
 from __future__ import annotations

@@ -75,13 +75,13 @@ class Repository:
             raise RepositoryUnavailable(_why(str(error))) from None
         return repository
 
-    def git(self, *args: str, stdin: bytes | None = None, timeout_s: float = 120) -> bytes:
+    def git(self, *args: str, stdin: bytes | None = None) -> bytes:
         """Run one git command that only reads, and return what it wrote, at most 64 MB.
 
         Raises:
             GitFailed: Git refused, took too long, or wrote more.
         """
-        return answer(self._place, args, stdin=stdin, timeout_s=timeout_s)
+        return answer(self._place, args, stdin=stdin)
 
     def log(self, window: Window) -> Generator[Commit]:
         """Yield every commit of every branch, remote branch, tag and HEAD, newest first as git orders them.
@@ -160,11 +160,6 @@ class Repository:
                 running.ask(b"contents " + blob)
                 running.out.readline()
                 yield path, running.out.read(size + 1)[:-1]
-
-    def size(self, commit: str, path: str) -> int | None:
-        """Return the size of ``path`` at ``commit`` in bytes, or None when it is no regular file there."""
-        blob = self.tree(commit).get(path)
-        return None if blob is None else int(self.git("cat-file", "-s", blob))
 
     def diff(self, commit: str, path: str, old_path: str | None = None) -> str:
         """Return what ``commit`` did to ``path`` against its first parent, as a unified diff.

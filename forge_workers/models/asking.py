@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from forge_workers import log
+from forge_workers.errors import ForgeError, LeaseLost
 from forge_workers.models.engine import Engine, ModelFault, ModelMissing, NoServer, Reply, Resident, Unread
 from forge_workers.report import Usage
 
@@ -92,6 +93,7 @@ class Asking:
         """Hold the lease: taken now if it was not before, checked here, at every request, and at the end.
 
         Raises:
+            ModelFault: The lease cannot be had; nothing more is asked then.
             LeaseLost: It is no longer held.
         """
         if self._check is None:
@@ -135,7 +137,14 @@ class Asking:
     def _taken(self) -> Callable[[], None]:
         if self._lease is None:
             return _nothing_to_check
-        held = self._open.enter_context(self._lease())
+        try:
+            held = self._open.enter_context(self._lease())
+        except LeaseLost:
+            raise
+        except ForgeError as error:
+            # Kept, since the next question would wait as long again, and a step that has its rules goes on without.
+            self.fault = ModelFault(f"the GPU lease cannot be had: {error}")
+            raise self.fault from error
         self._held_since = self._clock()
         return held.check
 

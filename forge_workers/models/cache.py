@@ -3,8 +3,8 @@
 The name is the SHA-256 of the canonical JSON of engine, model, the model's digest, parameters, schema and the whole
 redacted prompt, so a new model or a changed word asks anew and nothing else does. The prompt itself is not kept. An
 answer that stayed invalid is kept as such: it was asked with a fixed seed, and asking again would end the same way.
-A file carries its own checksum, is written beside and renamed; one that does not check out is as good as absent.
-Belongs here: files. Does not belong here: what makes an answer worth keeping.
+A file carries its own checksum; one that does not check out is as good as absent.
+Belongs here: the kept files. Does not belong here: what makes an answer worth keeping.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import hashlib
 import json
 import logging
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
 
-from forge_workers import log
+from forge_workers import files, log
 from forge_workers.report import Frozen
 
 #: Bytes that all kept answers may take: some 20,000 answers of 3 kB, a season of nights.
@@ -62,6 +61,7 @@ class AnswerCache:
     Args:
         root: The directory; made with the first answer, for its owner only.
         now: The wall clock in UTC unix seconds, compared with the files' times.
+        max_bytes: Bytes that all kept answers may take.
     """
 
     def __init__(self, root: Path, now: Callable[[], float], *, max_bytes: int = MAX_BYTES) -> None:
@@ -91,19 +91,13 @@ class AnswerCache:
     def put(self, key: str, answer: Kept) -> None:
         """Keep ``answer`` under ``key``; a disk that refuses costs a later night a question."""
         path = self._path(key)
-        beside = path.with_name(f".{uuid.uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            content = _File(sha256=_checksum(key, answer), answer=answer).model_dump_json()
-            beside.write_text(content, encoding="utf-8")
-            os.utime(beside, (self._now(), self._now()))
-            beside.replace(path)
+            files.replace(path, _File(sha256=_checksum(key, answer), answer=answer).model_dump_json())
+            os.utime(path, (self._now(), self._now()))
             if not self._swept:
                 self._swept = True
                 self._sweep()
         except OSError as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
             log.event(_LOG, "cache.refused", logging.WARNING, key=key[:12], error=error.strerror)
 
     def _path(self, key: str) -> Path:

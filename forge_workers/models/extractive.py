@@ -4,7 +4,7 @@ Sentences are ranked by graph reduction as sumy has it: a sentence weighs the wo
 would link each sentence with itself too, which puts one that shares nothing into the middle; LexRank sums over sets, so
 the order of near-equal sentences would change with every process's hash seed. The splitting into sentences and words is
 our own, since sumy's needs data that nltk would download; in logs, diffs and lists a line is as good as a sentence.
-Does not belong here: saying that no model was asked, which the gateway does.
+Belongs here: choosing sentences. Does not belong here: saying that no model was asked, which the gateway does.
 """
 
 from __future__ import annotations

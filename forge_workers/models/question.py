@@ -8,7 +8,8 @@ as its own wherever they stand.
 
 A question that is too long is cut, since part of the evidence is worth more than none: blocks are kept whole in their
 order while they fit, the first that does not fit keeps its first lines, the rest are left out, and the prompt and the
-answer both say so. Everything here is pure. Does not belong here: hiding secrets, which comes before.
+answer both say so. Everything here is pure. Belongs here: text going out and coming back. Does not belong here: hiding
+secrets, which comes before.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pydantic import Field, ValidationError
 
 from forge_workers.errors import BadArgs
 from forge_workers.plain import plain
+from forge_workers.plural import count
 from forge_workers.report import Frozen
 
 #: UTF-8 bytes a token stands for at least, on average. Code and English run at 3.2 to 4.5 with the vocabularies in
@@ -180,7 +182,7 @@ def _fill(blocks: tuple[Block, ...], mark: str, room: int) -> tuple[list[str], s
     pieces = pieces[:whole] + ([_fenced(block, "\n".join(lines[:kept]), mark)] if kept else [])
     said = f"the last {len(lines) - kept} lines of {plain(block.label, 60)}" if kept else plain(block.label, 60)
     more = len(blocks) - whole - 1
-    return pieces, said + (f" and {more} more piece{'s' * (more > 1)}" if more else "")
+    return pieces, said + (f" and {count(more, 'more piece')}" if more else "")
 
 
 def _lines_that_fit(block: Block, lines: list[str], mark: str, room: int) -> int:

@@ -258,6 +258,40 @@ def test_a_refusal_is_one_line_that_says_what_to_do(
     assert server.calls()["chat.postMessage"] == 1
 
 
+def test_a_briefing_that_slack_refuses_for_ever_holds_back_no_other(server: SlackServer, tmp_path: Path) -> None:
+    """Of two that were left over, the older is refused again; the younger goes out, and both facts are told."""
+    server.faults.append(Fault("500", times=1_000))
+    for night in ("2026-11-20", "2026-11-21"):
+        send(server, tmp_path, CALM, night)
+    server.faults.clear()
+    server.faults.append(Fault("restricted_action", after=len(BUSY)))
+    done = send(server, tmp_path)
+
+    assert posted_once(server)
+    assert posted_once(server, len(CALM), "2026-11-21")
+    assert spooled(tmp_path) == ["2026-11-20"]
+    assert [reason.partition(":")[0] for reason in done.reasons] == ["the briefing of 2026-11-20"]
+
+
+def test_a_refusal_of_everything_is_told_once_and_not_tried_on_every_night(server: SlackServer, tmp_path: Path) -> None:
+    """A wrong token would otherwise be refused once for each briefing of a month."""
+    server.faults.append(Fault("invalid_auth", times=1_000))
+    for night in ("2026-11-19", "2026-11-20", "2026-11-21", NIGHT):
+        done = send(server, tmp_path, CALM, night)
+
+    assert len(done.reasons) == 1
+    assert server.calls()["chat.postMessage"] <= 2 * 4
+
+
+def test_a_reply_without_a_timestamp_is_no_usable_answer(server: SlackServer, tmp_path: Path) -> None:
+    """What answers ok and names no message is looked up like a lost reply; nothing crashes."""
+    server.faults.append(Fault("no_ts"))
+    done = send(server, tmp_path)
+
+    assert posted_once(server)
+    assert done.reasons == ()
+
+
 def test_a_wrong_token_never_shows(server: SlackServer, tmp_path: Path) -> None:
     """The token stands in no reason and in no file."""
     settings = chosen(tmp_path, server.url, token=SecretStr("xoxb-wrong-wrong-wrong"))
@@ -363,6 +397,19 @@ def test_a_shorter_briefing_empties_the_parts_it_no_longer_has(server: SlackServ
 
     assert "Nothing changed" in server.messages[0]["text"]
     assert all("no longer" in message["text"] for message in server.messages[1:])
+
+
+@pytest.mark.parametrize("code", ["edit_window_closed", "message_not_found"])
+def test_a_part_that_cannot_be_emptied_any_more_is_no_reason_to_try_for_ever(
+    server: SlackServer, tmp_path: Path, code: str
+) -> None:
+    """What nobody may edit, or has deleted, leaves nothing in the spool."""
+    send(server, tmp_path)
+    server.faults.append(Fault(code, "chat.update", after=len(CALM), times=100))
+    done = send(server, tmp_path, CALM)
+
+    assert done.reasons == ()
+    assert spooled(tmp_path) == []
 
 
 def test_two_deliveries_at_once_post_once(server: SlackServer, tmp_path: Path) -> None:

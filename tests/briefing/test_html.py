@@ -15,6 +15,7 @@ from forge_workers.briefing import html, timeline
 from tests.briefing import hostile
 from tests.briefing.examples import broken, busy, calm
 from tests.briefing.parts import DAY, briefing
+from tests.contrast import contrast
 
 _PULLS = re.compile(r"https://github\.com/acme/orchard/pull/\d+")
 #: Every element the template may write, with the attributes it may write on it.
@@ -125,19 +126,6 @@ def test_a_quiet_page_is_short() -> None:
 
     assert page.count("<section") == 2
     assert "Needs you" not in page
-
-
-def luminance(colour: str) -> float:
-    """Return the relative luminance of ``#rrggbb``. Source: WCAG 2.2."""
-    channels = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours, 1 to 21. Source: WCAG 2.2."""
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 def test_every_text_can_be_read_in_light_and_in_dark() -> None:

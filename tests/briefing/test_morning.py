@@ -111,6 +111,19 @@ def test_a_broken_slack_degrades_the_briefing_and_never_fails_it(tmp_path: Path)
     assert (tmp_path / "briefings" / f"{NIGHT}.html").is_file()
 
 
+def test_a_secret_in_somebody_elses_words_reaches_no_page_and_no_channel(tmp_path: Path) -> None:
+    """A token in a commit's subject, a pull request's title or a quoted line is hidden wherever the night is told."""
+    secret = "ghp_" + "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx"
+    with slack_server() as server:
+        done = morning(tmp_path, hostile.night(f"Deploy with {secret} now"), chosen(tmp_path, server.url))
+        sent = str(server.requests)
+
+    pages = [path.read_text() for path in (tmp_path / "briefings").glob(f"{NIGHT}.[hm]*")]
+    assert len(pages) == 2
+    assert "Deploy with [redacted" in sent
+    assert all(secret[4:] not in told for told in (*pages, sent, done.model_dump_json()))
+
+
 def test_a_file_in_the_way_degrades(tmp_path: Path) -> None:
     """Where the pages cannot be written, the report says so and carries the briefing."""
     (tmp_path / "briefings").write_text("in the way")

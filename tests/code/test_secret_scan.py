@@ -42,6 +42,15 @@ def test_scanning_each_line_once_finds_what_scanning_each_file_finds() -> None:
             assert {(hit.line, hit.key) for hit in result.hits} == plainly(path, text), path
 
 
+@pytest.mark.parametrize(("prefix", "length"), [("ghp_", 36), ("glpat-", 20)])
+def test_a_token_that_replaces_another_is_a_new_one(prefix: str, length: int) -> None:
+    """Or a dismissed example would hide every real token that is later put into its place."""
+    lines = [f"use {prefix}{letter * length} to deploy\n" for letter in "AB"]
+    scans = SecretScanner().scan([("a.md", line) for line in lines])
+    assert [len(scan.hits) for scan in scans] == [1, 1]
+    assert scans[0].hits[0].key != scans[1].hits[0].key
+
+
 def test_a_value_is_masked_wherever_it_stands() -> None:
     """With the run of characters around it, on every line; a line on which it is written otherwise is hidden whole."""
     (scan,) = SecretScanner().scan([("a.py", f'KEY = "{AWS}"\n')])

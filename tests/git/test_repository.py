@@ -44,15 +44,13 @@ def test_links_and_submodules_are_not_files(tmp_path: Path) -> None:
     assert dict(opened.line_counts(commit)) == {"a.py": 1}
 
 
-def test_a_large_file_is_not_read_but_its_size_is_known(tmp_path: Path) -> None:
-    """Above 2 MB there is a size and no content, and the next file is still read."""
+def test_a_file_that_is_too_large_is_passed_over(tmp_path: Path) -> None:
+    """Above 2 MB there is no content, and the next file is still read."""
     repo = Repo(tmp_path / "r")
     commit = repo.commit({"big.bin": b"x" * 2_000_001, "fits.bin": b"x" * 2_000_000, "z": "1"})
     opened = Repository.open(repo.path)
     read = dict(opened.read_many(commit, ("big.bin", "fits.bin", "z")))
     assert (read["big.bin"], len(read["fits.bin"] or b""), read["z"]) == (None, 2_000_000, b"1")
-    assert opened.size(commit, "big.bin") == 2_000_001
-    assert opened.size(commit, "none") is None
 
 
 def test_a_diff_is_against_the_first_parent_and_shows_renames(tmp_path: Path) -> None:

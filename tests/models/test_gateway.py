@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from forge_workers.errors import LeaseLost
+from forge_workers.errors import ForgeError, LeaseLost, Snooze, Transient
+from forge_workers.models.cache import AnswerCache
 from forge_workers.models.engine import ModelMissing, NoServer
 from forge_workers.models.gateway import Answer, Block, Budget, Gateway, Prompt, open_gateway, tokens
+from forge_workers.models.ollama import OllamaModel
 from forge_workers.settings import Slack
 from tests.standins.lease import LeaseStandIn
 from tests.standins.ollama import Body, Fault, OllamaStandIn
@@ -47,6 +50,22 @@ def gateway(server: OllamaStandIn, home: Path, lease: LeaseStandIn | None = None
     settings = server.settings(home, **models)
     return open_gateway(
         settings.model_copy(update={"slack": Slack(token=SecretStr(OWN_SECRET), channel="C0123456789")}), lease=lease
+    )
+
+
+def assembled(
+    server: OllamaStandIn, home: Path, lease: LeaseStandIn | None = None, clock: Callable[[], float] = time.monotonic
+) -> Gateway:
+    """Put a gateway together by hand: with a clock of the test's own, and nothing that hides secrets."""
+    settings = server.settings(home)
+    return Gateway(
+        engine=OllamaModel(settings.models),
+        context_tokens=settings.models.context_tokens,
+        redact=str,
+        cache=AnswerCache(home / "cache", time.time),
+        stand_by="\n".join,
+        lease=lease,
+        clock=clock,
     )
 
 
@@ -121,11 +140,24 @@ def test_the_lease_is_taken_once_and_late_and_given_back_once(server: OllamaStan
     assert (lease.taken, lease.released) == (1, 1)
 
 
+@pytest.mark.parametrize("error", [Snooze(30.0, "another holds it"), Transient("Redis does not answer")])
+def test_a_lease_that_cannot_be_had_degrades_the_answer_and_is_waited_for_once(
+    server: OllamaStandIn, tmp_path: Path, error: ForgeError
+) -> None:
+    """No step fails for want of the GPU, and forty questions do not wait forty times; the model is not asked."""
+    lease = LeaseStandIn(refusal=error)
+    models = gateway(server, tmp_path, lease)
+    answers = [models.generate(prompt(instructions=f"Q{n}"), budget=BUDGET) for n in range(3)]
+    models.close()
+    assert {a.degraded for a in answers} == {f"no model: the GPU lease cannot be had: {error}"}
+    assert all(a.engine == "extractive" and a.text for a in answers)
+    assert (lease.taken, lease.released, server.asked, models.usage.gpu_s) == (1, 0, [], 0.0)
+
+
 def test_the_time_the_lease_is_held_is_counted(server: OllamaStandIn, tmp_path: Path) -> None:
     """From the first question to closing, also while it is still held."""
     now = [100.0]
-    models = gateway(server, tmp_path, LeaseStandIn())
-    models._asking._clock = lambda: now[0]
+    models = assembled(server, tmp_path, LeaseStandIn(), lambda: now[0])
     now[0] = 150.0
     assert models.usage.gpu_s == 0
     models.generate(prompt(), budget=BUDGET)
@@ -346,8 +378,7 @@ def test_no_secret_reaches_the_server(server: OllamaStandIn, tmp_path: Path) -> 
 
 def test_without_redaction_the_secrets_would_reach_the_server(server: OllamaStandIn, tmp_path: Path) -> None:
     """Control: the same check sees every planted value when nothing is hidden."""
-    models = gateway(server, tmp_path)
-    models._redact = str
+    models = assembled(server, tmp_path)
     models.generate(prompt(" ".join(PLANTED.values())), budget=BUDGET)
     assert [name for name, value in PLANTED.items() if value in server.heard] == list(PLANTED)
 

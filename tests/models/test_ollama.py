@@ -189,15 +189,16 @@ def test_loading_is_read_back(server: OllamaStandIn, model: OllamaModel) -> None
     assert model.load() is None
 
 
-def test_unloading_waits_until_the_model_is_gone(server: OllamaStandIn, model: OllamaModel) -> None:
+def test_unloading_waits_until_the_model_is_gone(server: OllamaStandIn, tmp_path: Path) -> None:
     """Ollama answers first and unloads afterwards."""
     waits: list[float] = []
-    model._pause = waits.append
+    model = OllamaModel(server.settings(tmp_path).models, pause=waits.append)
     model.load()
     server.unload_looks = 3
     model.unload()
     assert model.resident() == ()
     assert len(waits) == 3
+    model.close()
 
 
 def test_a_model_that_stays_in_memory_is_a_fault(server: OllamaStandIn, model: OllamaModel) -> None:

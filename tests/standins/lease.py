@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from forge_workers.errors import LeaseLost
+from forge_workers.errors import ForgeError, LeaseLost
 
 
 class LeaseStandIn:
@@ -16,6 +16,7 @@ class LeaseStandIn:
 
     Args:
         lost_at: The check, counted from 1, at which and after which the lease is lost; never when None.
+        refusal: What is raised instead of giving the lease.
 
     Attributes:
         taken: How often it was taken.
@@ -23,14 +24,17 @@ class LeaseStandIn:
         checks: How often it was checked.
     """
 
-    def __init__(self, lost_at: int | None = None) -> None:
+    def __init__(self, lost_at: int | None = None, refusal: ForgeError | None = None) -> None:
         self.lost_at = lost_at
+        self._refusal = refusal
         self.taken = self.released = self.checks = 0
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[LeaseStandIn]:
         """Take the lease."""
         self.taken += 1
+        if self._refusal is not None:
+            raise self._refusal
         try:
             yield self
         finally:

@@ -21,7 +21,8 @@ CHANNEL = "C0BRIEFING"
 BOT = "U0FORGE"
 
 #: ``lost`` keeps the message and drops the connection; ``kept_500`` keeps it and answers 500; ``hang`` keeps it and
-#: never answers; ``hang_before`` answers never and keeps nothing. Every other name is a Slack error code.
+#: never answers; ``hang_before`` answers never and keeps nothing; ``no_ts`` keeps it and does not name it. Every other
+#: name is a Slack error code.
 Kind = str
 
 
@@ -196,6 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
             return {"ok": False, "error": "invalid_auth"}
         if fault is None or fault.kind in {"lost", "hang", "kept_500"}:
             return self.server.state.answer(method, sent)
+        if fault.kind == "no_ts":
+            return {**self.server.state.answer(method, sent), "ts": None}
         return {"ok": False, "error": "ratelimited" if fault.kind == "429" else fault.kind}
 
     def _sent(self) -> dict[str, Any]:

@@ -1,0 +1,16 @@
+"""How well one colour can be told from another. Source: WCAG 2.2, "relative luminance" and "contrast ratio"."""
+
+from __future__ import annotations
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of ``#rrggbb``, from 0 to 1."""
+    channels = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours, from 1 to 21."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
