@@ -5,7 +5,6 @@ Belongs here: what Forge asks of Dagster's instance. Does not belong here: what 
 
 from __future__ import annotations
 
-import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock
 
+from forge_workers import files
 from forge_workers.settings import Settings
 
 #: Runs, their events and their console output are kept this long; reports are kept for ever.
@@ -24,7 +24,8 @@ telemetry:
   enabled: false
 run_monitoring:
   enabled: true
-  free_slots_after_run_end_seconds: 60  # without it a killed run could hold the GPU's slot for ever
+  free_slots_after_run_end_seconds: 60  # without it an ended run could hold the GPU's slot for ever
+  max_runtime_seconds: 43200  # nobody sees that a killed run's process is gone; after half a day it is ended
 concurrency:
   pools:
     granularity: run  # a run that waits for the GPU waits in the queue, without a process
@@ -55,9 +56,8 @@ def prepare(settings: Settings) -> Path:
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(home / ".prepare.lock"):
-        _put(home / "dagster.yaml", _DAGSTER_YAML)
-        (home / ".nux").mkdir(exist_ok=True)
-        _put(home / ".nux" / "nux.yaml", "seen: 1\n")  # or its pages open with an invitation over them
+        files.replace(home / "dagster.yaml", _DAGSTER_YAML)
+        files.replace(home / ".nux" / "nux.yaml", "seen: 1\n")  # or its pages open with an invitation over them
         with dg.DagsterInstance.from_config(str(home)) as instance:
             instance.event_log_storage.set_concurrency_slots("gpu", 1)
     return home
@@ -78,16 +78,9 @@ def end_dead_runs(instance: dg.DagsterInstance, tag: dict[str, str]) -> int:
 
     The caller must hold the lock that a living run with this tag would hold.
     """
-    dead = instance.get_runs(filters=dg.RunsFilter(tags=tag, statuses=[dg.DagsterRunStatus.STARTED]))
+    unfinished = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    dead = instance.get_runs(filters=dg.RunsFilter(tags=tag, statuses=unfinished))
     for run in dead:
         instance.report_run_failed(run, "its process is gone")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return len(dead)
-
-
-def _put(path: Path, text: str) -> None:
-    if path.exists() and path.read_text() == text:
-        return
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(path)

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
@@ -45,12 +46,19 @@ class Teller:
     """Tells progress on a pipe, remembers how steps ended, and goes on in silence when nobody reads it any more."""
 
     out: TextIO
+    asked_to_stop: Callable[[], bool]
     ended: dict[str, Progress] = field(default_factory=dict)
 
     def __call__(self, progress: Progress) -> None:
-        """Write one line."""
+        """Write one line.
+
+        Raises:
+            DagsterExecutionInterruptedError: A step is about to start although somebody asked to stop.
+        """
         if progress.kind == "ended":
             self.ended[progress.asset] = progress
+        if progress.kind == "started" and self.asked_to_stop():
+            raise DagsterExecutionInterruptedError
         try:
             self.out.write(progress.model_dump_json() + "\n")
             self.out.flush()
@@ -77,7 +85,8 @@ def run_night(night: str, steps: Steps, tell: Teller) -> int:
             steps = replace(steps, store=NightStore(root, attempt.name), listener=tell)
             code = _work(night, steps, tell)
             if code == DONE:
-                attempts.write(root, night, attempt.model_copy(update={"finished": True}))
+                with contextlib.suppress(OSError):  # it is done all the same; unmarked it would only be done again
+                    attempts.write(root, night, attempt.model_copy(update={"finished": True}))
     except ForgeError as error:
         tell(Progress(kind="refused", at=steps.now(), text=plain(str(error), 300)))
         return REFUSED
@@ -171,17 +180,39 @@ def _brief_without_dagster(night: str, steps: Steps, tell: Teller, cut_by: str |
     tell(Progress(kind="ended", at=steps.now(), asset=BRIEFING, outcome=Outcome.FAILED, text=text, report=report))
 
 
+def _hear_signals() -> Callable[[], bool]:
+    """Let SIGINT and SIGTERM stop the night; return whether one came.
+
+    Python raises the exception of a signal wherever it happens to be, and drops it inside a garbage collection: the
+    pipe remembers what that loses.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background, it would be ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    came, noted = os.pipe()
+    os.set_blocking(came, False)
+    os.set_blocking(noted, False)
+    signal.set_wakeup_fd(noted, warn_on_full_buffer=False)
+
+    def asked() -> bool:
+        try:
+            return bool({signal.SIGINT, signal.SIGTERM} & set(os.read(came, 1024)))
+        except BlockingIOError:
+            return False
+
+    return asked
+
+
 def main() -> int:
     """Run the night named by the only argument."""
     os.umask(0o077)  # nights quote private code
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not mix with the progress
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background, it would be ignored
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if len(sys.argv) != len(("program", "night")):
         sys.stderr.write("usage: python -m forge_assets.run YYYY-MM-DD\n")
         return REFUSED
-    code = run_night(sys.argv[1], standard_steps(SETTINGS), Teller(out))
+    code = run_night(sys.argv[1], standard_steps(SETTINGS), Teller(out, _hear_signals()))
+    for late in (signal.SIGINT, signal.SIGTERM):  # all is said: a Ctrl-C now must not turn a done night into another
+        signal.signal(late, signal.SIG_IGN)
     try:
         sys.stderr.flush()
     except OSError:  # the log's disk is full: let what is left go, or the interpreter ends with a code of its own

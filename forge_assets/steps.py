@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from forge_workers.errors import ForgeError
+from forge_workers.errors import ForgeError, LeaseLost
 from forge_workers.models.gateway import Gateway
 from forge_workers.plain import plain
 from forge_workers.progress import Progress
-from forge_workers.report import Outcome, Receipt, Report
+from forge_workers.report import Effect, Outcome, Receipt, Report, Usage
 from forge_workers.settings import Settings
 from forge_workers.store import NightStore
 from forge_workers.tools import Request, Tools
@@ -68,37 +68,43 @@ class Steps:
         asset, night = context.asset_key.path[-1], context.partition_key
         started_at, began = self.now(), self.monotonic()
         self.listener(Progress(kind="started", at=started_at, asset=asset))
-        gateway = self.gateway(f"{asset} of {night}")
-        try:
-            tools = Tools(settings=self.settings, models=gateway, history=self.store, now=self.now)
-            request = Request(night=night, window=window(night, self.settings.zone), upstream=upstream)
-            report = desk(request, tools)
-        except Exception as error:
-            reason = _reason(error)
-            failed = Receipt(
+        request = Request(night=night, window=window(night, self.settings.zone), upstream=upstream)
+        costs: list[Usage] = []
+
+        def receipt(outcome: Outcome, reasons: tuple[str, ...], effects: tuple[Effect, ...] = ()) -> Receipt:
+            return Receipt(
                 asset=asset,
                 night=night,
-                outcome=Outcome.FAILED,
-                reasons=(reason,),
+                outcome=outcome,
+                reasons=reasons,
                 started_at=started_at,
                 seconds=self.monotonic() - began,
-                usage=gateway.usage,
+                usage=Usage.total(costs),
+                effects=effects,
             )
-            self.failed(failed)
+
+        try:
+            report = self._work(desk, request, f"{asset} of {night}", costs)
+        except Exception as error:
+            reason = _reason(error)
+            self.failed(receipt(Outcome.FAILED, (reason,)))
             raise dg.Failure(reason, allow_retries=False) from error
+        return report.model_copy(update={"receipt": receipt(report.outcome, report.reasons, report.effects)})
+
+    def _work(self, desk: Desk, request: Request, purpose: str, costs: list[Usage]) -> Report:
+        """Call the desk, once more when it lost the GPU lease: what was answered before is then in the cache."""
+        try:
+            return self._once(desk, request, purpose, costs)
+        except LeaseLost:
+            return self._once(desk, request, purpose, costs)
+
+    def _once(self, desk: Desk, request: Request, purpose: str, costs: list[Usage]) -> Report:
+        gateway = self.gateway(purpose)
+        try:
+            return desk(request, Tools(settings=self.settings, models=gateway, history=self.store, now=self.now))
         finally:
             gateway.close()
-        receipt = Receipt(
-            asset=asset,
-            night=night,
-            outcome=report.outcome,
-            reasons=report.reasons,
-            started_at=started_at,
-            seconds=self.monotonic() - began,
-            usage=gateway.usage,
-            effects=report.effects,
-        )
-        return report.model_copy(update={"receipt": receipt})
+            costs.append(gateway.usage)
 
     def kept(self, report: Report) -> None:
         """Say that the step has ended and its report is safe on disk."""
@@ -115,7 +121,7 @@ class Steps:
 
         Args:
             receipt: Of the step that failed.
-            unsaved: The report it made, when only storing it failed: a briefing must still reach its reader.
+            unsaved: The briefing, when only storing it failed: it must still reach its reader.
         """
         text = receipt.reasons[0]
         self.failures[receipt.asset] = receipt

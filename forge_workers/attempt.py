@@ -119,7 +119,7 @@ def done_before(store: NightStore, night: str) -> tuple[str, ...]:
     """Return the steps whose reports the store's attempt has already made, unharmed."""
     done: list[str] = []
     for asset in STEPS:
-        with contextlib.suppress(Damaged):
+        with contextlib.suppress(Damaged, OSError):
             if store.attempt_of(asset, night) == store.attempt and store.load(asset, night) is not None:
                 done.append(asset)
     return tuple(done)

@@ -7,6 +7,7 @@ briefing is drawn. Dagster is only ever started as another process.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import webbrowser
@@ -15,14 +16,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from forge_workers import settings as chosen
 from forge_workers import tables, watch
 from forge_workers.errors import BadArgs
 from forge_workers.night import BRIEFING
 from forge_workers.plain import plain
-from forge_workers.report import Report
+from forge_workers.report import Outcome, Report
 from forge_workers.settings import Settings
 from forge_workers.store import NightStore
 from forge_workers.windows import FIRST_NIGHT, check_night, night_of
@@ -35,6 +36,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+#: What a shell expects of a process stopped by Ctrl-C.
+_STOPPED = 130
 
 Date = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The day to digest.")]
 Repo = Annotated[
@@ -176,41 +180,44 @@ def _refuse_what_is_no_repository(paths: tuple[str, ...]) -> None:
 def _after(code: int, watched: watch.Watched, key: str, settings: Settings, console: Console) -> None:
     """Say how the night ended, print its briefing, and leave with the exit code."""
     log, errors = watch.log_path(settings.home), Console(stderr=True, highlight=False)
+    by_signal = watched.last is None and -code in {signal.SIGINT, signal.SIGTERM}
+    if by_signal or (watched.last is not None and watched.last.kind == "stopped"):
+        errors.print("Stopped. Run the same command to go on where it was.")
+        sys.exit(_STOPPED)
     if watched.last is None:
         errors.print(f"forge: the night's process ended ({_ended(code)}): run the same command to go on; see {log}")
         sys.exit(1)
     if watched.last.kind == "refused":
         raise BadArgs(watched.last.text)
-    if watched.last.kind == "stopped":
-        errors.print("Stopped. Run the same command to go on where it was.")
-        sys.exit(code)
-    if watched.unstored_briefing is not None:
-        console.print(_drawn(watched.unstored_briefing))
-    elif not _show_briefing(key, settings, console, in_browser=False):
+    told = watched.ended.get(BRIEFING)
+    if told is not None and told.report is not None:
+        _print_briefing(told.report, console)
+    elif told is None or told.outcome is Outcome.FAILED or not _show_briefing(key, settings, console):
         errors.print(f"forge: no briefing could be made; the steps are above, the reason is in {log}")
     if code:
-        errors.print(f"Some steps failed; their reasons are in the briefing, the tracebacks in {log}", style="red")
-    sys.exit(code)
+        errors.print(f"Some steps failed; their reasons are above, the tracebacks in {log}", style="red")
+    sys.exit(min(abs(code), 1))
 
 
 def _ended(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _show_briefing(key: str, settings: Settings, console: Console, *, in_browser: bool) -> bool:
+def _show_briefing(key: str, settings: Settings, console: Console, *, in_browser: bool = False) -> bool:
+    """Show a stored briefing, in the browser if one opens; say whether there is one."""
     report = NightStore(settings.home / "nights").load(BRIEFING, key)
     if report is None:
         return False
     page = settings.home / "briefings" / f"{key}.html"
-    if in_browser and page.is_file():
-        webbrowser.open(Path(page).as_uri())
-    else:
-        console.print(_drawn(report))
+    if not (in_browser and page.is_file() and webbrowser.open(page.as_uri())):
+        _print_briefing(report, console)
     return True
 
 
-def _drawn(report: Report) -> RenderableType:
+def _print_briefing(report: Report, console: Console) -> None:
+    """Print a briefing; one that another version of Forge made is shown as the Markdown it was."""
     from forge_workers.briefing import terminal  # noqa: PLC0415  not needed for --help
-    from forge_workers.briefing.model import Briefing  # noqa: PLC0415
+    from forge_workers.briefing.morning import briefing_of  # noqa: PLC0415
 
-    return terminal.render(Briefing.model_validate(report.data))
+    told = briefing_of(report)
+    console.print(report.markdown if told is None else terminal.render(told), markup=False)

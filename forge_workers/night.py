@@ -67,6 +67,6 @@ def gather(
 def _kept(store: NightStore, asset: str, night: str, missing: str) -> Step:
     try:
         report = store.load(asset, night) if store.attempt in {"", store.attempt_of(asset, night)} else None
-    except Damaged as error:
+    except (Damaged, OSError) as error:
         return Step(asset=asset, missing=str(error))
     return Step(asset=asset, missing=missing) if report is None else Step(asset=asset, report=report)

@@ -9,7 +9,7 @@ Times are UTC unix seconds (``*_at``), durations are seconds (``*_s``).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -139,6 +139,16 @@ class Usage(Frozen):
     gpu_s: float = 0.0
     saved_by_rules: int = 0
     saved_by_cache: int = 0
+
+    @classmethod
+    def total(cls, parts: Iterable[Usage]) -> Usage:
+        """Return the sum of ``parts``; the model is the last one that answered."""
+        sums: dict[str, float] = dict.fromkeys(set(cls.model_fields) - {"model"}, 0)
+        model = None
+        for part in parts:
+            model = part.model or model
+            sums = {name: value + getattr(part, name) for name, value in sums.items()}
+        return cls.model_validate({"model": model, **sums})
 
 
 class Receipt(Frozen):

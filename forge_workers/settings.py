@@ -36,6 +36,14 @@ def _http(url: str) -> str:
     return url.rstrip("/")
 
 
+def _https(url: str) -> str:
+    """Refuse to send a token over the network in the clear; a stand-in on this machine may be plain."""
+    parts = urlsplit(_http(url))
+    if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        raise ValueError("write an address that begins with https://, because a token is sent there")
+    return url.rstrip("/")
+
+
 def _redis(url: str) -> str:
     if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
         raise ValueError("write redis://host:port/0, rediss://... or unix:///path/to/socket")
@@ -43,6 +51,7 @@ def _redis(url: str) -> str:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http)]
+HttpsUrl = Annotated[str, AfterValidator(_https)]
 
 
 class _Section(BaseModel):
@@ -97,7 +106,7 @@ class Slack(_Section):
 
     token: SecretStr | None = None
     channel: str | None = Field(default=None, pattern=r"^[CDG][A-Z0-9]{2,}$")
-    api_url: HttpUrl = "https://slack.com/api"
+    api_url: HttpsUrl = "https://slack.com/api"
     timeout_s: float = Field(default=15.0, gt=0)
 
 
@@ -113,7 +122,7 @@ class GitHub(_Section):
 
     token: SecretStr | None = None
     repositories: tuple[Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")], ...] = ()
-    api_url: HttpUrl = "https://api.github.com"
+    api_url: HttpsUrl = "https://api.github.com"
     timeout_s: float = Field(default=15.0, gt=0)
 
 

@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from forge_workers import files
 from forge_workers.errors import BadArgs, Damaged
 from forge_workers.report import Receipt, Report
-from forge_workers.windows import check_night
+from forge_workers.windows import check_night, is_night
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,6 +167,11 @@ class NightStore:
     def assets(self) -> tuple[str, ...]:
         """Return the assets that have a report of any night, in alphabetical order."""
         return tuple(sorted({manifest.parent.name for manifest in self.root.glob(f"*/*/{_MANIFEST}")}))
+
+    def all_nights(self) -> tuple[str, ...]:
+        """Return every night that was ever begun, newest first."""
+        folders = self.root.iterdir() if self.root.is_dir() else ()
+        return tuple(sorted((d.name for d in folders if d.is_dir() and is_night(d.name)), reverse=True))
 
     def nights(self, asset: str, *, before: str | None = None) -> tuple[str, ...]:
         """Return the nights that have a report of ``asset``, newest first, only those before ``before`` if given."""

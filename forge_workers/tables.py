@@ -37,7 +37,7 @@ _STATUS_STYLE = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "yel
 def nights(settings: Settings, now: float) -> RenderableType:
     """Draw the newest nights, a dot per step, and say what runs now."""
     store = NightStore(settings.home / "nights")
-    kept = sorted((d.name for d in store.root.glob("????-??-??")), reverse=True)[:_NIGHTS]
+    kept = store.all_nights()[:_NIGHTS]
     if not kept:
         return Text(f"No night has run yet under {settings.home}: run `forge night`.")
     table = Table(box=None, pad_edge=False)

@@ -19,9 +19,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from forge_workers.night import BRIEFING
 from forge_workers.progress import Progress
-from forge_workers.report import Outcome, Report
+from forge_workers.report import Outcome
 
 #: A night's console output is kept up to this size, and the one before it.
 _LOG_BYTES = 5_000_000
@@ -62,12 +61,6 @@ class Watched:
             self.ended[told.asset], self.working = told, None
         else:
             self.last, self.working = told, None
-
-    @property
-    def unstored_briefing(self) -> Report | None:
-        """The briefing, when it was made but could not be stored."""
-        told = self.ended.get(BRIEFING)
-        return None if told is None else told.report
 
 
 def run(night: str, console: Console, *, home: Path, environ: Mapping[str, str]) -> tuple[int, Watched]:

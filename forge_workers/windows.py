@@ -18,17 +18,21 @@ from forge_workers.errors import BadArgs
 FIRST_NIGHT = "2015-01-01"
 
 
+def is_night(key: str) -> bool:
+    """Whether ``key`` is a calendar day written ``YYYY-MM-DD``."""
+    try:
+        return date.fromisoformat(key).isoformat() == key
+    except ValueError:
+        return False
+
+
 def check_night(key: str) -> str:
-    """Return ``key`` if it is a calendar day written ``YYYY-MM-DD``.
+    """Return ``key`` if it names a night.
 
     Raises:
-        BadArgs: It is not; the message says what to write.
+        BadArgs: It does not; the message says what to write.
     """
-    try:
-        exact = date.fromisoformat(key).isoformat() == key
-    except ValueError:
-        exact = False
-    if not exact:
+    if not is_night(key):
         raise BadArgs(f"night {key!r:.40} is not a day: write it as YYYY-MM-DD, for example 2026-11-23")
     return key
 

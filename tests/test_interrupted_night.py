@@ -85,6 +85,48 @@ def test_ctrl_c_stops_cleanly_and_a_repeat_goes_on(tmp_path: Path) -> None:
     assert gpu == "GPU local:0 is free\n"
 
 
+@pytest.mark.parametrize("later_s", [0.3, 1.0, 1.8])
+def test_a_stop_before_the_first_step_is_a_stop_too(tmp_path: Path, later_s: float) -> None:
+    """While Dagster is still being loaded, SIGTERM ends the night as Ctrl-C does, and a repeat goes on."""
+    repo = synthetic(tmp_path / "app", commits=30, until=MONDAY - HOUR, days=3)
+    with forge_in(tmp_path, repo.path) as forge:
+        night = forge.start("night", "--date", SUNDAY)
+        time.sleep(later_s)  # the moment of the signal is the example here, not a wait for anything
+        night.send_signal(signal.SIGTERM)
+        _, errors = night.communicate(timeout=60)
+        again = forge.run("night", "--date", SUNDAY)
+
+    assert night.returncode in {130, -signal.SIGTERM, 0}, errors
+    assert "Some steps failed" not in errors
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_finished_night_hears_no_late_ctrl_c(tmp_path: Path) -> None:
+    """Between the last word and the end of the process a signal changes nothing."""
+    repo = synthetic(tmp_path / "app", commits=30, until=MONDAY - HOUR, days=3)
+    with forge_in(tmp_path, repo.path) as forge:
+        night = forge.start_night(SUNDAY)
+        for progress in told(night):
+            if progress.kind == "done":
+                time.sleep(0.01)
+                night.send_signal(signal.SIGINT)
+
+    assert night.wait() == 0
+
+
+def test_a_report_that_cannot_be_stored_fails_its_step_alone(tmp_path: Path) -> None:
+    """The reason is in the briefing, which is printed, and the exit code is that of a failed step."""
+    repo = synthetic(tmp_path / "app", commits=30, until=MONDAY - HOUR, days=3)
+    with forge_in(tmp_path, repo.path) as forge:
+        (forge.home / "nights" / SUNDAY).mkdir(parents=True)
+        (forge.home / "nights" / SUNDAY / "pr_digest").write_text("a file where a folder should be")
+        done = forge.run("night", "--date", SUNDAY)
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "the report could not be stored" in " ".join(done.stdout.split())
+
+
 def wait_for(true_at_last, seconds: float = 60.0) -> None:
     """Wait until something outside this process has happened."""
     until = time.monotonic() + seconds

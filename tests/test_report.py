@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from forge_workers.report import Evidence, Finding, Report, Severity, by_weight, fingerprint
+from forge_workers.report import Evidence, Finding, Report, Severity, Usage, by_weight, fingerprint
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 evidences = st.builds(
@@ -64,3 +64,11 @@ def test_a_report_cannot_be_changed() -> None:
     """Values are frozen: what was stored is what was returned."""
     with pytest.raises(ValidationError):
         Report(asset="x", night="2026-11-23", headline="h").headline = "other"  # type: ignore[misc]
+
+
+def test_usage_adds_up() -> None:
+    """Two tries of one step cost what both cost, and name the model that answered last."""
+    parts = [Usage(model="a", calls=1, gpu_s=0.5), Usage(calls=2, prompt_tokens=7), Usage(model="b", saved_by_cache=1)]
+
+    assert Usage.total(parts) == Usage(model="b", calls=3, prompt_tokens=7, gpu_s=0.5, saved_by_cache=1)
+    assert Usage.total([]) == Usage()

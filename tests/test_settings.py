@@ -90,6 +90,11 @@ def test_a_secret_may_be_given_as_a_file_and_is_never_shown(tmp_path: Path) -> N
         ('home = "/elsewhere"', {}, r"^home cannot be set in .*: set the variable FORGE_HOME"),
         ('[night]\nstarts_at = "1 am"', {}, r"^night.starts_at in .*forge.toml"),
         ("", {"FORGE_SLACK_CHANNEL": "#general"}, r"^slack.channel in FORGE_SLACK_CHANNEL"),
+        (
+            "",
+            {"FORGE_SLACK_API_URL": "http://slack.example"},
+            r"^slack.api_url in FORGE_SLACK_API_URL: write .* https://",
+        ),
         ("", {"FORGE_REDIS_URL": "http://x"}, r"^redis_url in FORGE_REDIS_URL: write redis://"),
     ],
 )

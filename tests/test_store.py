@@ -144,6 +144,16 @@ def test_a_failure_counts_for_its_own_attempt_until_a_report_replaces_it(tmp_pat
     assert first.attempt_of("commit_log", NIGHT) == "a"
 
 
+def test_what_is_no_night_is_not_listed_as_one(tmp_path: Path) -> None:
+    """A stray folder beside the nights disturbs nobody."""
+    NightStore(tmp_path).save(report())
+    (tmp_path / "abcd-ef-gh").mkdir()
+    (tmp_path / "2026-11-20").write_text("no folder")
+
+    assert NightStore(tmp_path).all_nights() == (NIGHT,)
+    assert NightStore(tmp_path / "nowhere").all_nights() == ()
+
+
 @pytest.mark.parametrize("asset", ["../evil", "a b", "", "x/y", ".hidden"])
 def test_a_name_that_is_no_name_never_becomes_a_path(tmp_path: Path, asset: str) -> None:
     """An asset or a night that an attacker named cannot leave the store."""

@@ -67,9 +67,7 @@ def test_status_says_what_runs_now_and_what_was_cut_short(tmp_path: Path) -> Non
 
 def done(asset: str) -> Receipt:
     """Return the receipt of a step that ran."""
-    return Receipt(
-        asset=asset, night=NIGHT, outcome=Outcome.RAN, started_at=NOW, seconds=1.0
-    )
+    return Receipt(asset=asset, night=NIGHT, outcome=Outcome.RAN, started_at=NOW, seconds=1.0)
 
 
 def test_the_lease_names_holder_purpose_term_and_waiters_in_order() -> None:

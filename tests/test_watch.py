@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from forge_workers.progress import Progress
-from forge_workers.report import Outcome, Report
+from forge_workers.report import Outcome
 from forge_workers.settings import environment
 from forge_workers.watch import Watched, board, log_path, run
 from tests.standins.forge import NOBODY
@@ -59,15 +59,6 @@ def test_a_long_or_hostile_text_stays_on_its_line() -> None:
     assert len(lines) == 4
     assert "[red]x[/red]" in lines[0]
     assert all(len(line) <= 60 for line in lines)
-
-
-def test_a_briefing_that_could_not_be_stored_is_kept_from_what_was_told() -> None:
-    """The report travels with the line that says it failed."""
-    report = Report(asset="morning_briefing", night="2026-03-01", headline="h")
-    unsaved = Progress(kind="ended", at=3, asset="morning_briefing", outcome=Outcome.FAILED, report=report)
-
-    assert told(PLAN).unstored_briefing is None
-    assert told(PLAN, unsaved).unstored_briefing == report
 
 
 @pytest.mark.slow

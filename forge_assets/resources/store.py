@@ -11,6 +11,7 @@ import base64
 import dagster as dg
 
 from forge_assets.steps import Steps
+from forge_workers.night import BRIEFING
 from forge_workers.report import Image, Outcome, Report
 
 
@@ -32,7 +33,8 @@ class ReportStore(dg.IOManager):
             reason = f"the report could not be stored: {error.strerror or error}"
             if obj.receipt is not None:
                 failed = {"outcome": Outcome.FAILED, "reasons": (reason,)}
-                self._steps.failed(obj.receipt.model_copy(update=failed), unsaved=obj)
+                unsaved = obj if obj.asset == BRIEFING else None
+                self._steps.failed(obj.receipt.model_copy(update=failed), unsaved)
             raise dg.Failure(reason, allow_retries=False) from error
         context.add_output_metadata(shown(obj))
         self._steps.kept(obj)

@@ -6,13 +6,14 @@ Belongs here: obtaining a value. Does not belong here: whether it is good (``che
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import psutil
@@ -187,18 +188,26 @@ def repositories(scene: Scene) -> Reading:
 
 
 def last_good_night(scene: Scene) -> Reading:
-    """Count the nights since one of which every step and the briefing left a report."""
+    """Count the nights since one of which every step and the briefing left a report.
+
+    Never more than the days since that one was made: after a night of long ago was run by hand, the next is no relapse.
+    """
     history = scene.tools.history
-    kept = [set(history.nights(asset, before=scene.night)) for asset in (*STEPS, BRIEFING)]
-    known, good = set.union(*kept), set.intersection(*kept)
+    kept = {asset: set(history.nights(asset, before=scene.night)) for asset in (*STEPS, BRIEFING)}
+    known, good = set.union(*kept.values()), set.intersection(*kept.values())
     if not known:
         return Reading(None, "no earlier night: this is the first", Status.OK)
-    asked = date.fromisoformat(scene.night)
-    if good:
-        newest = max(good)
-        return Reading((asked - date.fromisoformat(newest)).days, f"the night of {newest}")
-    first = min(known)
-    return Reading((asked - date.fromisoformat(first)).days + 1, f"none since the first, {first}")
+    newest = max(good) if good else min(known)
+    nights = (date.fromisoformat(scene.night) - date.fromisoformat(newest)).days + (not good)
+    asset = next(asset for asset, nights_of in kept.items() if newest in nights_of)
+    report = next(history.reports(asset, before=_day_after(newest), limit=1), None)
+    if report is not None and report.receipt is not None:
+        nights = min(nights, math.ceil((scene.now - report.receipt.started_at) / 86_400))
+    return Reading(max(0, nights), f"the night of {newest}" if good else f"none since the first, {newest}")
+
+
+def _day_after(night: str) -> str:
+    return (date.fromisoformat(night) + timedelta(days=1)).isoformat()
 
 
 def _existing(path: Path) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,6 +20,7 @@ from forge_workers.night import BRIEFING, STEPS
 from forge_workers.settings import load
 from forge_workers.windows import window
 
+ROOT = Path(__file__).parents[2]
 GRAPH = defs.resolve_asset_graph()
 ASSETS = [key.path[-1] for key in GRAPH.get_all_asset_keys()]
 
@@ -24,6 +28,16 @@ ASSETS = [key.path[-1] for key in GRAPH.get_all_asset_keys()]
 def test_the_definitions_load() -> None:
     """Every job, asset, resource and sensor fits together."""
     dg.Definitions.validate_loadable(build_defs())
+
+
+@pytest.mark.slow
+def test_dagsters_own_validation_accepts_the_code_location(tmp_path: Path) -> None:
+    """What `dagster dev` would load is what `dagster definitions validate` loads."""
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "forge_assets.definitions"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "FORGE_HOME": str(tmp_path / "forge")}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120)
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_nights_steps_are_the_asset_graph() -> None:

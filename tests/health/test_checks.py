@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from forge_workers.health import checks, probes
 from forge_workers.health.checks import GAUGES, Gauge, Status
 from forge_workers.health.probe import Probe, Reading, Scene, observe
-from forge_workers.report import Report
+from forge_workers.report import Outcome, Receipt, Report
 from forge_workers.settings import Models
 from forge_workers.store import NightStore
 from tests.health.scenes import HEALTHY, NIGHT, tools
@@ -280,6 +280,13 @@ def test_the_last_good_night_is_the_newest_one_with_every_report(tmp_path: Path)
     keep_nights(store, "2026-02-25", "2026-02-27")
     good = probes.last_good_night(scene(tmp_path))
 
+    made = Receipt(
+        asset="gpu_readiness", night="2026-02-27", outcome=Outcome.RAN, started_at=1_772_488_800.0, seconds=1.0
+    )
+    store.save(Report(asset="gpu_readiness", night="2026-02-27", headline="h", receipt=made))
+    just_made = probes.last_good_night(scene(tmp_path))
+
+    assert just_made.value == 1
     assert (first.value, first.status) == (None, Status.OK)
     assert (never.value, never.detail) == (3, "none since the first, 2026-02-28")
     assert (good.value, good.detail) == (3, "the night of 2026-02-27")
