@@ -102,7 +102,9 @@ def run_night(night: str, steps: Steps, tell: Teller) -> int:
 
 def _work(night: str, steps: Steps, tell: Teller) -> int:
     done = attempts.done_before(steps.store, night)
-    tell(Progress(kind="plan", at=steps.now(), assets=(*STEPS, BRIEFING), kept=done))
+    tell(Progress(kind="plan", at=steps.now(), assets=(*STEPS, BRIEFING)))
+    for asset in done:
+        _tell_kept(night, asset, steps, tell)
     _wake_redis(steps)
     left = [dg.AssetKey(asset) for asset in STEPS if asset not in done]
     complete, cut_by = True, None
@@ -134,6 +136,12 @@ def _run(dagster: dg.DagsterInstance, job: str, assets: list[dg.AssetKey], night
     if _stopped(result):
         raise KeyboardInterrupt
     return result.success
+
+
+def _tell_kept(night: str, asset: str, steps: Steps, tell: Teller) -> None:
+    report = steps.store.load(asset, night)
+    if report is not None:
+        tell(Progress(kind="ended", at=steps.now(), asset=asset, outcome=report.outcome, text="done before the stop"))
 
 
 def _keep_traceback() -> None:

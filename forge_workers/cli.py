@@ -12,6 +12,7 @@ import sys
 import time
 import webbrowser
 from datetime import date, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,6 @@ from forge_workers.windows import FIRST_NIGHT, check_night, night_of
 
 app = typer.Typer(
     name="forge",
-    help="Runs this machine's night shift and tells the truth about it in the morning.",
     epilog="Exit codes: 0 fine, 1 the night has failed steps, 2 wrong usage or settings, 130 stopped.",
     no_args_is_help=True,
     add_completion=False,
@@ -40,14 +40,30 @@ app = typer.Typer(
 #: What a shell expects of a process stopped by Ctrl-C.
 _STOPPED = 130
 
-Date = Annotated[str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The day to digest.")]
+_DAY = "YYYY-MM-DD"
 Repo = Annotated[
     list[str] | None, typer.Option("--repo", metavar="PATH", help="Watch this repository instead; may be repeated.")
 ]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"forge {version('forge')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def forge(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")] = False,
+) -> None:
+    """Runs this machine's night shift and tells the truth about it in the morning."""
+
+
 @app.command()
-def night(day: Date = None, repo: Repo = None) -> None:
+def night(
+    day: Annotated[str | None, typer.Option("--date", metavar=_DAY, help="The day to digest.")] = None,
+    repo: Repo = None,
+) -> None:
     """Run one night, by default for yesterday, and print its briefing.
 
     A night that was stopped goes on where it was; one that was finished runs again and asks the model nothing twice.
@@ -66,15 +82,17 @@ def night(day: Date = None, repo: Repo = None) -> None:
 
 @app.command()
 def briefing(
-    day: Date = None,
+    day: Annotated[str | None, typer.Option("--date", metavar=_DAY, help="The day it tells of.")] = None,
     in_browser: Annotated[bool, typer.Option("--open", help="Open it in the web browser.")] = False,
 ) -> None:
     """Show a briefing, by default the newest."""
     settings = _settings()
     store = NightStore(settings.home / "nights")
     key = check_night(day) if day else next(iter(store.nights(BRIEFING)), None)
-    if key is None or not _show_briefing(key, settings, Console(highlight=False), in_browser=in_browser):
-        raise BadArgs(f"there is no briefing{f' of {key}' if key else ''} yet: run `forge night`")
+    if key is None:
+        raise BadArgs("there is no briefing yet: run `forge night`")
+    if not _show_briefing(key, settings, Console(highlight=False), in_browser=in_browser):
+        raise BadArgs(f"there is no briefing of {key} yet: run `forge night --date {key}`")
 
 
 @app.command()
@@ -119,7 +137,8 @@ def dismiss(
     settings = _settings()
     found = resolve(finding, NightStore(settings.home / "nights"))
     Dismissals(settings.home).dismiss(found.fingerprint, because=because, now=time.time())
-    Console(highlight=False).print(f"Dismissed {found.fingerprint}: {plain(found.title)}", markup=False)
+    text = f"Dismissed {found.fingerprint}: {plain(found.title)}. It leaves the briefing when the night is run again."
+    Console(highlight=False).print(text, markup=False)
 
 
 @app.command()
@@ -209,8 +228,11 @@ def _show_briefing(key: str, settings: Settings, console: Console, *, in_browser
     if report is None:
         return False
     page = settings.home / "briefings" / f"{key}.html"
-    if not (in_browser and page.is_file() and webbrowser.open(page.as_uri())):
+    opened = in_browser and page.is_file() and webbrowser.open(page.as_uri())
+    if not opened:
         _print_briefing(report, console)
+    if page.is_file():
+        Console(stderr=True, highlight=False).print(f"Page: {page.as_uri()}", style="dim", soft_wrap=True)
     return True
 
 

@@ -15,12 +15,12 @@ class Progress(Frozen):
     """One thing that happened while a night ran.
 
     Attributes:
-        kind: ``plan`` (what this attempt will do), ``started``, ``ended`` (one step), ``refused`` (nothing was
+        kind: ``plan`` (the night's steps), ``started``, ``ended`` (one step; at once for a step that an
+            interrupted attempt had already done), ``refused`` (nothing was
             done), ``stopped`` (asked to stop), ``done``.
         at: UTC unix seconds.
         asset: The step.
         assets: Of a plan: the steps in order.
-        kept: Of a plan: the steps an interrupted attempt had already done.
         outcome: Of an ended step.
         seconds: Of an ended step.
         text: The step's headline, or why something was refused or failed.
@@ -31,7 +31,6 @@ class Progress(Frozen):
     at: float
     asset: str = ""
     assets: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
     outcome: Outcome | None = None
     seconds: float = 0.0
     text: str = ""

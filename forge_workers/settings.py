@@ -8,7 +8,9 @@ environment. Belongs here: what a user may choose. Does not belong here: facts a
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,7 +20,7 @@ import tzlocal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from forge_workers.errors import ConfigError
-from forge_workers.settings_sources import as_tuples, from_environ, from_file, leaves, put
+from forge_workers.settings_sources import as_tuples, from_environ, from_file, leaves, meant, put
 
 _FILE = "forge.toml"
 
@@ -27,6 +29,22 @@ def _zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"{name!r} is no time zone; write one like Europe/Paris")
     return name
+
+
+def _hour(text: str) -> str:
+    try:
+        exact = datetime.strptime(text, "%H:%M").strftime("%H:%M") == text  # noqa: DTZ007  a time of day has no zone
+    except ValueError:
+        exact = False
+    if not exact:
+        raise ValueError(f"{text!r:.40} is no time of day: write HH:MM, for example 01:00")
+    return text
+
+
+def _channel(text: str) -> str:
+    if not re.fullmatch(r"[CDG][A-Z0-9]{2,}", text):
+        raise ValueError(f"{text!r:.80} is no channel's id: open the channel's details in Slack, it begins with C")
+    return text
 
 
 def _http(url: str) -> str:
@@ -66,8 +84,8 @@ class NightHours(_Section):
         briefing_by: When the briefing is due.
     """
 
-    starts_at: str = Field(default="01:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    briefing_by: str = Field(default="07:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    starts_at: Annotated[str, AfterValidator(_hour)] = "01:00"
+    briefing_by: Annotated[str, AfterValidator(_hour)] = "07:00"
 
 
 class Models(_Section):
@@ -105,7 +123,7 @@ class Slack(_Section):
     """
 
     token: SecretStr | None = None
-    channel: str | None = Field(default=None, pattern=r"^[CDG][A-Z0-9]{2,}$")
+    channel: Annotated[str, AfterValidator(_channel)] | None = None
     api_url: HttpsUrl = "https://slack.com/api"
     timeout_s: float = Field(default=15.0, gt=0)
 
@@ -215,7 +233,10 @@ def _from_here(paths: Any, here: Path) -> Any:
 def _home(environ: Mapping[str, str]) -> Path:
     named = environ.get("FORGE_HOME")
     if named:
-        return Path(named).expanduser().absolute()
+        home = Path(named).expanduser()
+        if not home.is_absolute():
+            raise ConfigError(f"FORGE_HOME must be an absolute path, not {named!r:.80}: it is the same from everywhere")
+        return home
     try:
         return Path(environ.get("HOME") or Path.home()).absolute() / ".forge"
     except RuntimeError:
@@ -238,6 +259,8 @@ def _one_line(error: ValidationError, sources: Mapping[str, str]) -> str:
     key = ".".join(names)
     where = next((s for k, s in sources.items() if k == key or k.startswith(key + ".")), "forge.toml")
     if first["type"] == "extra_forbidden":
-        return f"{key} is no setting of Forge (in {where}): see forge.example.toml for the keys"
+        return f"{key} is no setting of Forge (in {where}): {meant(key, Settings)}"
+    if first["type"] == "tuple_type":
+        return f'{key} in {where}: write a list, such as {key} = ["..."]'
     message = first["msg"].removeprefix("Value error, ")
     return f"{key} in {where}: {message[:1].lower()}{message[1:]}"

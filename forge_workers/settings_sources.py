@@ -6,6 +6,7 @@ Belongs here: where settings come from. Does not belong here: which there are an
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
 import tomllib
@@ -63,11 +64,20 @@ def from_environ(environ: Mapping[str, str], section: type[BaseModel]) -> dict[s
         elif base in by_name and _is_secret(fields[by_name[base]]):
             key, text = by_name[base], _secret_file(variable, environ[variable])
         else:
-            raise ConfigError(f"{variable} is no setting of Forge: see forge.example.toml for the keys")
+            guess = meant(base.removeprefix("FORGE_").lower().replace("_", "."), section)
+            raise ConfigError(f"{variable} is no setting of Forge: {guess}")
         if key in found:
             raise ConfigError(f"{found[key][0]} and {variable} are both set: keep one")
         found[key] = (variable, _parsed(text, fields[key], variable))
     return found
+
+
+def meant(key: str, section: type[BaseModel]) -> str:
+    """Say which setting may have been meant by ``key``, or where all of them stand."""
+    keys = list(_fields(section))
+    last = key.rpartition(".")[2]
+    near = difflib.get_close_matches(key, keys, n=1) or [k for k in keys if k.rpartition(".")[2] == last]
+    return f"did you mean {near[0]}?" if near else "see forge.example.toml for the keys"
 
 
 def _secret_file(variable: str, path: str) -> str:

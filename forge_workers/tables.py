@@ -5,21 +5,23 @@ Belongs here: rich tables. Does not belong here: finding anything out, or the br
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from forge_workers import attempt
 from forge_workers.errors import Damaged
 from forge_workers.gpu.status import Claim, LeaseStatus
-from forge_workers.health.checks import Check
-from forge_workers.night import BRIEFING, STEPS, gather
+from forge_workers.health.checks import Check, Status
+from forge_workers.night import BRIEFING, STEPS, Step, gather
 from forge_workers.plain import plain
-from forge_workers.report import Outcome
+from forge_workers.plural import count
+from forge_workers.report import Outcome, Report
 from forge_workers.settings import Settings
 from forge_workers.store import NightStore
 
@@ -31,6 +33,7 @@ _DOTS = {
     Outcome.DEGRADED: ("◐", "yellow"),
     Outcome.FAILED: ("✗", "red"),
 }
+_LEVEL_STYLE = {"GREEN": "green", "YELLOW": "yellow", "RED": "red", "INCOMPLETE": "magenta"}
 _STATUS_STYLE = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "yellow"}
 
 
@@ -41,56 +44,84 @@ def nights(settings: Settings, now: float) -> RenderableType:
     if not kept:
         return Text(f"No night has run yet under {settings.home}: run `forge night`.")
     table = Table(box=None, pad_edge=False)
-    for heading in ("night", "steps", "briefing", "what"):
+    for heading in ("night", "verdict", "briefed", "steps", "what"):
         table.add_column(heading, no_wrap=heading != "what")
     for night in kept:
         table.add_row(*_night(night, store, settings.zone, now))
-    legend = Text("● ran  ○ skipped  ◐ degraded  ✗ failed  · not done, in the order ", style="dim")
-    return Group(table, Text(), legend.append(", ".join(STEPS)))
+    legend = Text("● ran  ○ skipped  ◐ degraded  ✗ failed  · not done; in the order ", style="dim")
+    return Group(table, Text(), legend.append(", ".join((*STEPS, BRIEFING))))
 
 
 def _night(night: str, store: NightStore, zone: ZoneInfo, now: float) -> tuple[RenderableType, ...]:
     noted = attempt.read(store.root, night)
     of_attempt = NightStore(store.root, noted.name if noted else "")
-    dots, reasons = Text(), []
-    for step in gather(of_attempt, night):
-        outcome = Outcome.FAILED if step.failure else step.report.outcome if step.report else None
-        mark, style = _DOTS[outcome] if outcome else ("·", "dim")
-        dots.append(mark, style)
-        reasons += [f"{step.asset}: {step.failure.reasons[0]}"] if step.failure and step.failure.reasons else []
+    steps = gather(of_attempt, night)
+    briefing = _briefing(of_attempt, night)
+    outcomes = [_outcome(step) for step in steps] + [briefing.outcome if briefing else None]
     if attempt.running(noted) and noted is not None:
         what = f"runs since {_clock(noted.started_at, zone)} as process {noted.pid}"
-    elif noted is not None and not noted.finished and not reasons:
+    elif noted is not None and not noted.finished and briefing is None:
         what = f"did not finish: `forge night --date {night}` goes on"
     else:
-        what = "; ".join(reasons)
-    return Text(night), dots, _briefed(of_attempt, night, zone, now), Text(what)
+        what = _what(steps)
+    dots = Text.assemble(*(_DOTS[outcome] if outcome else ("·", "dim") for outcome in outcomes))
+    return Text(night), _verdict(briefing), Text(_briefed(briefing, zone, now)), dots, Text(what)
 
 
-def _briefed(store: NightStore, night: str, zone: ZoneInfo, now: float) -> Text:
+def _outcome(step: Step) -> Outcome | None:
+    return Outcome.FAILED if step.failure else step.report.outcome if step.report else None
+
+
+def _what(steps: Sequence[Step]) -> str:
+    """Say why steps failed, or else which were degraded or skipped."""
+    failed = [f"{s.asset}: {s.failure.reasons[0]}" for s in steps if s.failure and s.failure.reasons]
+    less = [s.asset for s in steps if _outcome(s) in {Outcome.DEGRADED, Outcome.SKIPPED}]
+    return "; ".join(failed) or (f"less than whole: {', '.join(less)}" if less else "")
+
+
+def _briefing(store: NightStore, night: str) -> Report | None:
+    """Return the briefing that the newest attempt made, or None."""
     try:
-        report = store.load(BRIEFING, night)
-    except Damaged:
-        return Text("damaged", style="red")
+        return store.load(BRIEFING, night) if store.attempt in {"", store.attempt_of(BRIEFING, night)} else None
+    except (Damaged, OSError):
+        return None
+
+
+def _verdict(report: Report | None) -> Text:
+    from forge_workers.briefing.morning import briefing_of  # noqa: PLC0415  it draws charts, which few commands need
+
+    told = None if report is None else briefing_of(report)
+    return Text("–", style="dim") if told is None else Text(told.verdict.level, style=_LEVEL_STYLE[told.verdict.level])
+
+
+def _briefed(report: Report | None, zone: ZoneInfo, now: float) -> str:
     if report is None or report.receipt is None:
-        return Text("–", style="dim")
+        return "–"
     at = report.receipt.started_at
     day = "today" if _day(at, zone) == _day(now, zone) else _day(at, zone)
-    return Text(f"{day} {_clock(at, zone)}")
+    return f"{day} {_clock(at, zone)}"
 
 
-def checks(found: Iterable[Check]) -> RenderableType:
-    """Draw one line per check with its status, value, threshold and detail."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "check", "value", "limits", "what was seen"):
-        table.add_column(heading)
+def checks(found: Sequence[Check]) -> RenderableType:
+    """Draw what must be mended first, a paragraph each, then what is fine, a line each, then the sum."""
+    bad = [check for check in found if check.status is not Status.OK]
+    good = Table.grid(padding=(0, 2))
     for check in found:
-        style = _STATUS_STYLE[check.status]
-        status = Text(check.status, style=style)
-        table.add_row(
-            status, Text(check.title), Text(check.shown), Text(check.threshold, style="dim"), Text(check.detail)
-        )
-    return table
+        if check.status is Status.OK:
+            good.add_row(Text("ok", style="green"), Text(check.title), Text(check.detail or check.shown, style="dim"))
+    return Group(*(_trouble(check) for check in bad), good, Text(), _sum(bad))
+
+
+def _trouble(check: Check) -> RenderableType:
+    limits = f" ({check.threshold})" if check.threshold else ""
+    head = Text.assemble((check.status, _STATUS_STYLE[check.status]), "  ", (check.title, "bold"))
+    return Group(head, Padding(Text(f"{check.detail or check.shown}{limits}"), (0, 0, 1, 6)))
+
+
+def _sum(bad: Sequence[Check]) -> Text:
+    failed = sum(check.status is Status.FAIL for check in bad)
+    must = f"{count(failed, 'thing')} must be mended" if failed else "Nothing must be mended"
+    return Text(f"{must}; {count(len(bad) - failed, 'warning')}.")
 
 
 def lease(status: LeaseStatus, zone: ZoneInfo) -> RenderableType:

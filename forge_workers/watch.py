@@ -39,14 +39,12 @@ class Watched:
 
     Attributes:
         steps: The night's steps in order.
-        kept: Steps an interrupted attempt had already done.
         ended: How each ended step ended.
         working: The step at work and since when, UTC unix seconds.
         last: The final word: ``done``, ``stopped`` or ``refused``; None while it runs or when it died.
     """
 
     steps: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
     ended: dict[str, Progress] = field(default_factory=dict)
     working: tuple[str, float] | None = None
     last: Progress | None = None
@@ -54,7 +52,7 @@ class Watched:
     def hear(self, told: Progress) -> None:
         """Take in one line."""
         if told.kind == "plan":
-            self.steps, self.kept = told.assets, told.kept
+            self.steps = told.assets
         elif told.kind == "started":
             self.working = (told.asset, told.at)
         elif told.kind == "ended":
@@ -92,8 +90,12 @@ def run(night: str, console: Console, *, home: Path, environ: Mapping[str, str])
         _follow(child, watched, console)
     except KeyboardInterrupt:
         child.send_signal(signal.SIGINT)
-        console.print("Stopping after what is at work is put away … (Ctrl-C again leaves it to itself)", style="dim")
-        _follow(child, watched, console)
+        console.print("Stopping after what is at work is put away …", style="dim")
+        try:
+            _follow(child, watched, console)
+        except KeyboardInterrupt:
+            console.print(f"It goes on stopping as process {child.pid}: `forge status` shows it.", style="dim")
+            raise
     finally:
         signal.signal(signal.SIGTERM, previous)
     return child.wait(), watched
@@ -148,8 +150,6 @@ def _line(step: str, watched: Watched, now: float) -> Text:
         return _ended(told)
     if watched.working is not None and watched.working[0] == step:
         mark, seconds, text = (_SPINNER[int(now * 10) % len(_SPINNER)], "cyan"), now - watched.working[1], "at work"
-    elif step in watched.kept:
-        mark, seconds, text = ("✓", "green"), None, "done before it was stopped"
     else:
         mark, seconds, text = ("·", "dim"), None, ""
     return _assembled(mark, step, seconds, text)

@@ -32,7 +32,10 @@ def forge(tmp_path: Path) -> Forge:
         (["night", "--date", "../../etc"], "forge: night '../../etc' is not a day"),
         (["night", "--repo", "/nowhere/at/all"], "forge: --repo /nowhere/at/all: "),
         (["briefing"], "forge: there is no briefing yet: run `forge night`"),
-        (["briefing", "--date", "2026-03-01"], "forge: there is no briefing of 2026-03-01 yet"),
+        (
+            ["briefing", "--date", "2026-03-01"],
+            "forge: there is no briefing of 2026-03-01 yet: run `forge night --date",
+        ),
         (["briefing", "--date", "x"], "forge: night 'x' is not a day"),
         (["dismiss", "abcd", "--because", "it is a test"], "forge: no stored night has a finding"),
         (["dismiss", "abcd", "--because", " "], "forge: "),

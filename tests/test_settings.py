@@ -85,6 +85,11 @@ def test_a_secret_may_be_given_as_a_file_and_is_never_shown(tmp_path: Path) -> N
         ("", {"FORGE_SLACK_TOKEN_FILE": "/nowhere"}, r"^FORGE_SLACK_TOKEN_FILE: cannot read /nowhere: No such file"),
         ("", {"FORGE_TIMEZONE": "Mars/Base"}, r"^timezone in FORGE_TIMEZONE: 'Mars/Base' is no time zone"),
         ('repositories = ["code"]', {}, r"^repositories in .*forge.toml: 'code' must be an absolute path"),
+        ('repositorys = ["/a"]', {}, r"^repositorys is no setting .*: did you mean repositories\?$"),
+        ('generate = "m"', {}, r"^generate is no setting .*: did you mean models.generate\?$"),
+        ("", {"FORGE_TIMEZON": "UTC"}, r"^FORGE_TIMEZON is no setting of Forge: did you mean timezone\?$"),
+        ('repositories = "~/code"', {}, r'^repositories in .*: write a list, such as repositories = \["..."\]$'),
+        ("", {"FORGE_NIGHT_STARTS_AT": "25:00"}, r"'25:00' is no time of day: write HH:MM"),
         ('models = "qwen"', {}, r"^models in .*forge.toml"),
         ("models = [", {}, r"forge.toml is not TOML: "),
         ('home = "/elsewhere"', {}, r"^home cannot be set in .*: set the variable FORGE_HOME"),
@@ -123,6 +128,12 @@ def test_a_file_with_a_token_that_others_may_read_is_refused(tmp_path: Path) -> 
         loaded(tmp_path, '[slack]\ntoken = "xoxb-1"\n', mode=0o644)
 
     assert loaded(tmp_path, '[models]\ngenerate = "m"\n', mode=0o644).models.generate == "m"
+
+
+def test_a_home_that_depends_on_where_one_stands_is_refused() -> None:
+    """The nights of one machine are in one place."""
+    with pytest.raises(ConfigError, match="FORGE_HOME must be an absolute path, not 'nights'"):
+        load({"FORGE_HOME": "nights"})
 
 
 def test_paths_in_a_variable_are_taken_from_here(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_status_shows_a_dot_per_step_and_why_one_failed(tmp_path: Path) -> None:
 
     line = next(line for line in shown(tables.nights(settings(tmp_path), NOW)).splitlines() if NIGHT in line)
 
-    assert line.split() == [NIGHT, "·●·✗····", "today", "06:00", "commit_log:", "why"]
+    assert line.split() == [NIGHT, "–", "today", "06:00", "·●·✗····●", "commit_log:", "why"]
 
 
 def test_status_says_what_runs_now_and_what_was_cut_short(tmp_path: Path) -> None:
@@ -90,19 +90,23 @@ def settings_zone():
     return load({"HOME": "/", "FORGE_TIMEZONE": "UTC"}, cwd=Path("/")).zone
 
 
-def test_checks_show_status_value_limits_and_detail() -> None:
-    """One line per check, in words."""
-    check = Check(
+def test_what_must_be_mended_comes_first_and_the_sum_last() -> None:
+    """A person reads the trouble in whole sentences; what is fine takes a line each."""
+    fine = Check(name="git", title="Git", status=Status.OK, detail="git 2.39.5")
+    full = Check(
         name="disk_free",
         title="Disk space free",
-        status=Status.WARN,
-        value=8.0,
+        status=Status.FAIL,
+        value=1.0,
         unit="GiB",
-        threshold="warn below 10 GiB",
-        detail="8 of 500 GiB free",
+        threshold="fail below 2 GiB",
+        detail="1 of 500 GiB free",
     )
 
-    line = shown(tables.checks([check])).splitlines()[1]
+    lines = shown(tables.checks([fine, full])).splitlines()
 
-    assert line.split("  ")[0] == "warn"
-    assert all(word in line for word in ("Disk space free", "8 GiB", "warn below 10 GiB", "8 of 500 GiB free"))
+    assert lines[0].split() == ["fail", "Disk", "space", "free"]
+    assert lines[1].strip() == "1 of 500 GiB free (fail below 2 GiB)"
+    assert any(line.split() == ["ok", "Git", "git", "2.39.5"] for line in lines)
+    assert lines[-1] == "1 thing must be mended; 0 warnings."
+    assert shown(tables.checks([fine])).splitlines()[-1] == "Nothing must be mended; 0 warnings."

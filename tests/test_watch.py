@@ -32,9 +32,8 @@ def drawn(watched: Watched, now: float = 100.0, width: int = 60) -> list[str]:
     return shown.get().splitlines()
 
 
-PLAN = Progress(
-    kind="plan", at=0, assets=("commit_log", "code_review", "pr_digest", "morning_briefing"), kept=("pr_digest",)
-)
+STEPS = ("commit_log", "code_review", "pr_digest", "morning_briefing")
+PLAN = Progress(kind="plan", at=0, assets=STEPS)
 
 
 def test_each_step_is_one_line_with_its_state() -> None:
@@ -42,11 +41,13 @@ def test_each_step_is_one_line_with_its_state() -> None:
     ended = Progress(kind="ended", at=3, asset="commit_log", outcome=Outcome.RAN, seconds=2.34, text="15 commits")
     started = Progress(kind="started", at=97.0, asset="code_review")
 
-    lines = drawn(told(PLAN, ended, started))
+    kept = Progress(kind="ended", at=0, asset="pr_digest", outcome=Outcome.SKIPPED, text="done before the stop")
+
+    lines = drawn(told(PLAN, kept, ended, started))
 
     assert lines[0].split() == ["✓", "commit_log", "2.3", "s", "15", "commits"]
     assert lines[1].split()[1:] == ["code_review", "3.0", "s", "at", "work"]
-    assert lines[2].split(maxsplit=2) == ["✓", "pr_digest", "done before it was stopped"]
+    assert lines[2].split(maxsplit=4) == ["–", "pr_digest", "0.0", "s", "done before the stop"]
     assert lines[3].split() == ["·", "morning_briefing"]
 
 
