@@ -31,7 +31,10 @@ def main():
     newest = 13 if sys.platform == "darwin" else 14  # watchdog has no wheel for 3.14 on macOS
     if not (3, 11) <= sys.version_info[:2] <= (3, newest):
         found = ".".join(str(n) for n in sys.version_info[:3])
-        fail("Forge needs Python 3.11 to 3.%d and found %s: install one and run make PYTHON=python3.12 again." % (newest, found))
+        fail(
+            "Forge needs Python 3.11 to 3.%d and found %s: install one and run make PYTHON=python3.12 again."
+            % (newest, found)
+        )
     lock = sys.argv[1]
     with open(lock, "rb") as file:
         wanted = hashlib.sha256(file.read()).hexdigest() + " " + sys.version + " " + os.getcwd()

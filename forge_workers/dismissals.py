@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple, Protocol
 
@@ -139,6 +139,19 @@ def sift(findings: Iterable[Finding], known: frozenset[str], dismissed: Mapping[
     return Sifted(new, len(undecided) - len(new), len(by_fingerprint) - len(undecided))
 
 
+def _left_open(report: Report) -> Iterator[Finding]:
+    """Yield what a report says is still open: a fault older than Forge was never a finding of any night."""
+    kept = report.data.get("open")
+    seen_at = report.receipt.started_at if report.receipt else 0.0
+    for row in kept if isinstance(kept, list) else ():
+        if isinstance(row, dict):
+            at = {name: row.get(name) for name in ("repository", "commit", "path", "line")}
+            told = {name: row.get(name) for name in ("fingerprint", "rule", "severity", "title")}
+            evidence = {"source": "git", "observed_at": seen_at, **at}
+            with contextlib.suppress(ValidationError):
+                yield Finding.model_validate({**told, "is_new": False, "evidence": [evidence]})
+
+
 def resolve(prefix: str, store: Nights) -> Finding:
     """Find the one finding of any stored night whose fingerprint starts with ``prefix``, as it was seen last.
 
@@ -155,7 +168,7 @@ def resolve(prefix: str, store: Nights) -> Finding:
         for night in store.nights(asset):
             with contextlib.suppress(Damaged):
                 report = store.load(asset, night)
-                for finding in report.findings if report else ():
+                for finding in (*report.findings, *_left_open(report)) if report else ():
                     if finding.fingerprint.startswith(wanted):
                         fitting.setdefault(finding.fingerprint, finding)
     if len(fitting) == 1:

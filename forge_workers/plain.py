@@ -10,21 +10,28 @@ import re
 import unicodedata
 
 _BLANKS = re.compile(r"\s+")
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&:@])")
+#: What could become markup at its place. Source: spec.commonmark.org 0.31.2 and github.github.com/gfm, "Autolinks".
+_MARKUP = re.compile(
+    r"([\\`*_\[\]<>|~&@]"  # code, emphasis, links, HTML, tables, strikethrough, entities, addresses: anywhere
+    r"|^[-+#=:]|!$|(?<=\])\("  # headings, lists, rules; an image or a link where one follows
+    r"|\.(?=[^\W\d])|(?<=[wW])\.|(?<=/)/)"  # what a reader of bare addresses would take for one
+)
+#: Digits at the start and what makes a list of them.
+_NUMBERED = re.compile(r"^(\d+)([.)])")
 #: Unicode categories that never reach a screen: controls, bidi overrides and other formats, surrogates, private use.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
 
 def plain(text: str, limit: int = 200) -> str:
     """Return ``text`` as one line without control, bidi or unassigned characters, at most ``limit`` characters long."""
-    line = _BLANKS.sub(" ", text[: limit * 8]).strip()
-    line = "".join(c for c in line if unicodedata.category(c) not in _UNSEEN)
+    line = "".join(c for c in _BLANKS.sub(" ", text[: limit * 8]) if unicodedata.category(c) not in _UNSEEN)
+    line = " ".join(line.split())  # again: what was unseen may have stood between blanks
     return line if len(line) <= limit and len(text) <= limit * 8 else line[: limit - 1].rstrip() + "…"
 
 
 def markdown(text: str, limit: int = 200) -> str:
     """Return :func:`plain` text in which no character is Markdown, HTML or a link."""
-    return _MARKUP.sub(r"\\\1", plain(text, limit))
+    return _NUMBERED.sub(r"\1\\\2", _MARKUP.sub(r"\\\1", plain(text, limit)))
 
 
 def code(text: str, limit: int = 200) -> str:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from forge_workers.briefing import words
 from forge_workers.briefing.figures import told_of
+from forge_workers.briefing.findings import in_tests, typed
 from forge_workers.briefing.model import (
     Briefing,
     CodeChange,
@@ -25,7 +26,7 @@ from forge_workers.briefing.model import (
     Proof,
     PullRequest,
 )
-from forge_workers.briefing.reading import Commit, Commits, Pull, Pulls, read
+from forge_workers.briefing.reading import Commit, Commits, OpenFinding, Pull, Pulls, Security, read
 from forge_workers.briefing.shortfalls import shortfalls
 from forge_workers.briefing.told import Told, linkable, proof, tell
 from forge_workers.briefing.verdict import judge, needs_you, quiet
@@ -38,6 +39,8 @@ from forge_workers.windows import Window
 _FINDINGS = 20
 #: Newest commits told per repository.
 _COMMITS = 6
+#: Steps whose numbers add up the watched repositories: they compare only with a night that watched the same ones.
+_OVER_REPOSITORIES = frozenset({"commit_log", "security_review", "code_review", "evolution_report"})
 #: Pull requests told per state.
 _PULLS = 12
 
@@ -68,7 +71,8 @@ def compose(
     new = tuple(sorted(new, key=lambda pair: -pair[1].severity.rank))
     shown = [pair for pair in new if pair[1].severity is not Severity.INFO][:_FINDINGS]
     counted = Counter(finding.severity for _, finding in new) - Counter(finding.severity for _, finding in shown)
-    verdict, needs = judge(told, new), needs_you(told, new, night)
+    left = _left(told, earlier, new)
+    verdict, needs = judge(told, new, left), needs_you(told, new, left, night)
     return Briefing(
         night=night,
         start_at=window.start_at,
@@ -91,17 +95,24 @@ def compose(
     )
 
 
+def _left(told: Told, earlier: Mapping[str, Report], new: tuple[tuple[str, Finding], ...]) -> tuple[OpenFinding, ...]:
+    """Return what earlier nights left open and tonight's own findings do not tell; without a review, the last known."""
+    kept = read(told.reports.get("security_review") or earlier.get("security_review"), Security) or Security()
+    tonight = {finding.fingerprint for _, finding in new}
+    return tuple(one for one in kept.open if one.fingerprint not in tonight)
+
+
 def _finding(told: Told, asset: str, finding: Finding) -> NewFinding:
-    typed = "".join(c for c in finding.fingerprint[:64] if c.isascii() and (c.isalnum() or c in "-_"))
     return NewFinding(
         asset=asset,
-        fingerprint=typed,
+        fingerprint=typed(finding.fingerprint),
         rule=plain(finding.rule, 80),
         severity=finding.severity,
         title=plain(finding.title),
         detail=plain(finding.detail, 600),
         proofs=tuple(proof(evidence) for evidence in finding.evidence[:3]),
         mark=told.mark(asset),
+        in_tests=in_tests(finding),
     )
 
 
@@ -123,7 +134,7 @@ def _findings_note(told: Told, new: tuple[tuple[str, Finding], ...]) -> str:
 def _fate(told: Told, asset: str) -> str:
     line = told.line(asset)
     done = {"failed": "failed", "missing": "left no result", "skipped": "was skipped"}[line.outcome]
-    return f"{done} ({line.reasons[0].rstrip('.')})" if line.reasons else done
+    return f"{done} ({words.clause(line.reasons[0]).rstrip('.')})" if line.reasons else done
 
 
 def _code(told: Told) -> tuple[CodeChange, ...]:
@@ -220,10 +231,22 @@ def _pulls_note(told: Told) -> str:
     return f"Not shown: {words.listed(more)}." if more else "" if any(rest.values()) else "No pull request moved."
 
 
+def _comparable(asset: str, told: Told, earlier: Mapping[str, Report]) -> Report | None:
+    """Return the earlier report of ``asset`` that tonight's numbers may be held against, or None."""
+    before, log = earlier.get(asset), earlier.get("commit_log")
+    if before is None or asset not in _OVER_REPOSITORIES:
+        return before
+    then = read(log, Commits) if log is not None and log.night == before.night else None
+    now = read(told.reports.get("commit_log"), Commits)
+    if now is None or then is None:
+        return None
+    return before if {r.name for r in now.repositories} == {r.name for r in then.repositories} else None
+
+
 def _figures(told: Told, earlier: Mapping[str, Report]) -> tuple[Figure, ...]:
     figures = []
     for asset, report in told.reports.items():
-        before = earlier.get(asset)
+        before = _comparable(asset, told, earlier)
         known = {name: value for name, value in report.numbers.items() if math.isfinite(value)}
         for name, label in told_of(asset, known) if told.done(asset) else ():
             then = None if before is None else before.numbers.get(name)

@@ -14,6 +14,7 @@ from itertools import groupby
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from forge_workers.briefing import words
+from forge_workers.briefing.findings import details
 from forge_workers.briefing.model import Briefing
 from forge_workers.report import Image
 
@@ -35,7 +36,8 @@ def render(told: Briefing, images: tuple[Image, ...] = ()) -> str:
         data_uri=_data_uri,
     )
     figures = [(asset, list(some)) for asset, some in groupby(told.figures, key=lambda figure: figure.asset)]
-    return page.get_template("briefing.html.j2").render(told=told, images=images, figures=figures, words=words)
+    said = {"told": told, "images": images, "figures": figures, "words": words, "findings": details(told.findings)}
+    return page.get_template("briefing.html.j2").render(said)
 
 
 def _data_uri(svg: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
-from forge_workers.briefing import words
+from forge_workers.briefing import findings, words
 from forge_workers.briefing.model import Briefing, Level, NewFinding, Proof, StepLine
 from forge_workers.plain import code
 from forge_workers.plain import markdown as safe
@@ -53,17 +53,20 @@ def _needs(told: Briefing) -> Iterable[str]:
         yield ""
     for number, need in enumerate(told.needs_you, 1):
         act = f": {code(need.act)}" if need.act else ""
-        yield f"{number}. **{need.urgency}** {safe(need.text, _LONG)}{act} {_proofs(told, need.proofs)}"
+        advice = f" {safe(need.advice, _LONG)}" if need.advice else ""
+        dismiss = f" {code(need.fingerprint)}" if need.fingerprint else ""
+        said = f"{safe(need.text, _LONG)}{'.' * bool(advice)}{advice}{act}"
+        yield f"{number}. **{need.urgency}** {said} {_proofs(told, need.proofs)}{dismiss}"
 
 
 def _findings(told: Briefing) -> Iterable[str]:
     yield "### New findings"
-    for severity, findings in groupby(told.findings, key=lambda finding: finding.severity):
+    for severity, some in groupby(findings.details(told.findings), key=lambda pair: pair[0].severity):
         yield ""
         yield f"**{severity.capitalize()}**"
         yield ""
-        for finding in findings:
-            yield from _finding(told, finding)
+        for finding, detail in some:
+            yield from _finding(told, finding, detail)
     if told.findings_more:
         more = words.listed([f"{number} {severity}" for severity, number in told.findings_more])
         yield f"- And {more} more, in the reports themselves."
@@ -75,10 +78,10 @@ def _findings(told: Briefing) -> Iterable[str]:
         yield f"To dismiss one: {code(_DISMISS)}"
 
 
-def _finding(told: Briefing, finding: NewFinding) -> Iterable[str]:
+def _finding(told: Briefing, finding: NewFinding, detail: str) -> Iterable[str]:
     lines = [f"{safe(finding.title, _LONG)}{_mark(finding.mark)} · {safe(finding.rule)} · {code(finding.fingerprint)}"]
-    if finding.detail:
-        lines.append(safe(finding.detail, _LONG))
+    if detail:
+        lines.append(safe(detail, _LONG))
     for proof in finding.proofs:
         quote = f" {code(proof.quote, 300)}" if proof.quote else ""
         lines.append(f"{_proofs(told, (proof,))}{quote}")
@@ -124,13 +127,12 @@ def _figures(told: Briefing) -> Iterable[str]:
     yield "| | tonight | last night | change | measured |"
     yield "|---|---:|---:|---:|---|"
     for figure in told.figures:
-        then, change = "", ""
+        then = ""
         if figure.last_night is not None and figure.last_is is not None:
             then = f"{words.amount(figure.name, figure.last_night)} ({figure.last_is})"
-            change = words.change(figure.name, figure.tonight, figure.last_night)
         measured = f"{safe(figure.asset)} {words.clock(figure.at, told.zone)}"
         tonight = words.amount(figure.name, figure.tonight)
-        yield f"| {safe(figure.label)} | {tonight} | {then} | {change} | {measured} |"
+        yield f"| {safe(figure.label)} | {tonight} | {then} | {words.change(figure)} | {measured} |"
 
 
 def _shortfalls(told: Briefing) -> Iterable[str]:
@@ -138,8 +140,9 @@ def _shortfalls(told: Briefing) -> Iterable[str]:
         yield "### Gaps and degradations"
         yield ""
     for short in told.shortfalls:
-        at = words.clock(short.at, told.zone)
-        yield f"- **{short.kind}** {safe(short.what)}: {safe(short.why, _LONG)} ({safe(short.asset)} {at})"
+        lead, rest = words.shortfall(short)
+        seen = " ".join(filter(None, (safe(words.seen_in(short)), words.clock(short.at, told.zone))))
+        yield f"- **{short.kind}** {safe(lead, _LONG)} {safe(rest, 2 * _LONG)} ({seen})"
 
 
 def _steps(told: Briefing) -> Iterable[str]:
@@ -150,8 +153,8 @@ def _steps(told: Briefing) -> Iterable[str]:
     for line in told.steps:
         started = "" if line.started_at is None else words.clock(line.started_at, told.zone)
         took = "" if line.seconds is None else words.duration(line.seconds)
-        what = "; ".join(filter(None, (*line.reasons, *_cost(line)))) or line.headline
-        yield f"| {safe(line.asset)} | {line.outcome} | {started} | {took} | {safe(what, _LONG)} |"
+        what = "; ".join(part.rstrip(".") for part in (*words.step(line), *_cost(line)))
+        yield f"| {safe(line.asset)} | {line.outcome} | {started} | {took} | {safe(what, 4 * _LONG)} |"
     yield ""
     yield f"Composed on {words.moment(told.made_at, told.zone)} ({safe(told.timezone)}) from the receipts of the steps."
 

@@ -16,6 +16,10 @@ from forge_workers.windows import NightKey
 
 #: Shown wherever a text came without a model.
 NO_MODEL = "degraded: no model"
+#: By the unit in a figure's name, the least change worth telling: less is noise, or rounds to nothing.
+_STEPS = {"_gib": 0.1, "_per_core": 0.1, "_percent": 1.0, "_ratio": 0.001, "_share": 0.001, "_per_s": 0.1, "_s": 0.1}
+#: Decimals that count when a change is held against its step: 0.3 less 0.2 is 0.1.
+_ROUNDED = 9
 
 
 class Level(StrEnum):
@@ -64,16 +68,27 @@ class Verdict(Frozen):
 
 
 class Need(Frozen):
-    """Something only a person can do, and what to type for it if there is anything to type."""
+    """Something only a person can do.
+
+    Attributes:
+        urgency: How much it matters.
+        text: What it is.
+        advice: What to do about it, one sentence.
+        act: What to type for it, if there is anything to type.
+        fingerprint: What ``forge dismiss`` takes when it is a finding, else empty.
+        proofs: Where it can be checked.
+    """
 
     urgency: Severity
     text: str
+    advice: str = ""
     act: str = ""
+    fingerprint: str = ""
     proofs: tuple[Proof, ...]
 
 
 class NewFinding(Frozen):
-    """A finding of tonight. ``forge dismiss`` takes its fingerprint."""
+    """A finding of tonight: ``forge dismiss`` takes its fingerprint; all places of one ``in_tests`` are tests."""
 
     asset: str
     fingerprint: str
@@ -83,6 +98,7 @@ class NewFinding(Frozen):
     detail: str
     proofs: tuple[Proof, ...]
     mark: str = ""
+    in_tests: bool = False
 
 
 class CommitLine(Frozen):
@@ -148,16 +164,26 @@ class Figure(Frozen):
 
     @property
     def moved(self) -> bool:
-        """Whether it differs from the night before, or has none to compare with."""
-        return self.last_night is None or self.tonight != self.last_night
+        """Whether it differs from the night before by a step worth telling, or has none to compare with."""
+        step = next((step for ending, step in _STEPS.items() if self.name.endswith(ending)), 0.0)
+        change = 0.0 if self.last_night is None else round(abs(self.tonight - self.last_night), _ROUNDED)
+        return self.last_night is None or (change > 0 and change >= step)
 
 
 class Shortfall(Frozen):
-    """Something the night did not do, in plain words."""
+    """Something the night did not do, in plain words; what has one cause is told together.
 
-    kind: Literal["failed", "missing", "gap", "not reviewed", "degraded", "skipped"]
-    asset: str
-    what: str
+    Attributes:
+        kind: The gravest of what became of it; "chosen" when a person's own setting is the cause.
+        assets: The steps it concerns.
+        what: What was not done, each in a few words.
+        why: The cause, told once.
+        at: When the last of it was seen, UTC unix seconds.
+    """
+
+    kind: Literal["failed", "missing", "gap", "not reviewed", "degraded", "skipped", "chosen"]
+    assets: tuple[str, ...]
+    what: tuple[str, ...]
     why: str
     at: float
 

@@ -12,7 +12,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from forge_workers.report import Report
+from forge_workers.report import Report, Severity
+from forge_workers.windows import NightKey
 
 
 class _Read(BaseModel):
@@ -126,6 +127,25 @@ class Reviews(_Read):
     not_reviewed: tuple[NotReviewed, ...] = ()
 
 
+class OpenFinding(_Read):
+    """One urgent finding that is neither mended nor dismissed, with the night that saw it first."""
+
+    fingerprint: str
+    severity: Severity
+    title: str
+    repository: str
+    path: str
+    line: int | None = None
+    commit: str
+    since: NightKey
+
+
+class Security(_Read):
+    """What ``security_review`` returns."""
+
+    open: tuple[OpenFinding, ...] = ()
+
+
 R = TypeVar("R", bound=_Read)
 
 #: The shape that each desk's data must have.
@@ -135,6 +155,7 @@ _SHAPES: Mapping[str, type[_Read]] = {
     "threat_assessment": Threat,
     "pr_digest": Pulls,
     "code_review": Reviews,
+    "security_review": Security,
 }
 
 

@@ -45,6 +45,8 @@ MESSAGE_CHARS = 11_000
 _RICH_CHARS = 2_800
 #: Longest text of one element, in characters after escaping, which can make five of one.
 _ELEMENT_CHARS = 1_000
+#: Of a text of unknown length, the characters put into one element: none of it is cut whatever escaping makes of it.
+_CHUNK = 200
 _DOTS = {Level.GREEN: "🟢", Level.YELLOW: "🟡", Level.RED: "🔴", Level.INCOMPLETE: "⚪"}
 _STEP_DOTS = {"ran": "●", "degraded": "◐", "skipped": "○", "failed": "✗", "missing": "✗"}
 
@@ -89,8 +91,9 @@ def _verdict(told: Briefing) -> Iterator[Block]:
 def _needs(told: Briefing) -> Iterator[Block]:
     items = []
     for need in told.needs_you:
-        act = [_text(" "), _text(need.act, code=True)] if need.act else []
-        items.append([_text(f"{need.urgency} ", bold=True), _text(need.text), *act, *_proofs(told, need.proofs)])
+        said = _text(f"{need.text}. {need.advice}" if need.advice else need.text)
+        typed = [part for word in (need.act, need.fingerprint) if word for part in (_text(" "), _text(word, code=True))]
+        items.append([_text(f"{need.urgency} ", bold=True), said, *typed, *_proofs(told, need.proofs)])
     if items:
         yield from _rich([[_text("Needs you", bold=True)]])
         yield from _rich(items, style="ordered")
@@ -119,10 +122,10 @@ def _findings(told: Briefing) -> Iterator[Block]:
 def _shortfalls(told: Briefing) -> Iterator[Block]:
     items = []
     for short in told.shortfalls:
-        seen = f" ({short.asset}, {words.clock(short.at, told.zone)})"
-        items.append(
-            [_text(f"{short.kind} ", bold=True), _text(f"{short.what}: {short.why}"), _text(seen, italic=True)]
-        )
+        lead, rest = words.shortfall(short)
+        seen = ", ".join(filter(None, (words.seen_in(short), words.clock(short.at, told.zone))))
+        said = [_text(f"{lead} "), _text(rest), _text(f" ({seen})", italic=True)]
+        items.append([_text(f"{short.kind} ", bold=True), *said])
     if items:
         yield from _rich([[_text("Gaps and degradations", bold=True)]])
         yield from _rich(items, style="bullet")
@@ -188,7 +191,7 @@ def _figure(figure: Figure) -> str:
     said = f"{figure.label}\n{words.amount(figure.name, figure.tonight)}"
     if figure.last_night is None:
         return said
-    return f"{said} ({words.change(figure.name, figure.tonight, figure.last_night)} since {figure.last_is})"
+    return f"{said} ({words.change(figure)} since {figure.last_is})"
 
 
 def _steps(told: Briefing) -> Iterator[Block]:
@@ -197,9 +200,10 @@ def _steps(told: Briefing) -> Iterator[Block]:
     for line in told.steps:
         started = "" if line.started_at is None else f", {words.clock(line.started_at, told.zone)}"
         took = "" if line.seconds is None else f", {words.duration(line.seconds)}"
-        why = f": {'; '.join(line.reasons)}" if line.reasons else ""
+        said = "; ".join(words.step(line))
+        what = [_text(said[n : n + _CHUNK]) for n in range(0, len(said), _CHUNK)]
         mark = f"{_STEP_DOTS[line.outcome]} "
-        items.append([_text(mark), _text(line.asset, code=True), _text(f" {line.outcome}{started}{took}{why}")])
+        items.append([_text(mark), _text(line.asset, code=True), _text(f" {line.outcome}{started}{took}. "), *what])
     yield from _rich(items)
 
 

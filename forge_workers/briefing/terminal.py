@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from forge_workers.briefing import words
+from forge_workers.briefing import findings, words
 from forge_workers.briefing.model import Briefing, Level, NewFinding, Proof, StepLine
 from forge_workers.report import Severity
 
@@ -35,6 +35,9 @@ _OUTCOME = {
     "failed": ("✗", "bold red"),
     "missing": ("✗", "red"),
 }
+_DISMISS = 'To dismiss one: forge dismiss <fingerprint> --because "…"'
+#: Places named of many findings that are told as one.
+_PLACES = 3
 
 
 def render(told: Briefing) -> RenderableType:
@@ -65,20 +68,55 @@ def _needs(told: Briefing) -> Iterable[RenderableType]:
         said = Text(need.text)
         if need.act:
             said.append("  ").append(need.act, "bold")
-        yield _row(str(need.urgency), _SEVERITY[need.urgency], said, _proofs(told, need.proofs))
+        lines = [said, *([Text(need.advice)] if need.advice else []), _proofs(told, need.proofs)]
+        if need.fingerprint:
+            lines[-1].append(f"  {need.fingerprint}")
+        yield _row(str(need.urgency), _SEVERITY[need.urgency], *lines)
+    if any(need.fingerprint for need in told.needs_you):
+        yield _note(_DISMISS)
 
 
 def _findings(told: Briefing) -> Iterable[RenderableType]:
     yield _heading("New findings")
-    for finding in told.findings:
-        yield _row(str(finding.severity), _SEVERITY[finding.severity], *_finding(told, finding))
+    for some in findings.together(told.findings):
+        first = some[0]
+        lines = _alike(some) if len(some) > 1 else _finding(told, first) if findings.in_full(first) else _brief(first)
+        yield _row(str(first.severity), _SEVERITY[first.severity], *lines)
     if told.findings_more:
         more = words.listed([f"{number} {severity}" for severity, number in told.findings_more])
         yield _note(f"And {more} more, in the reports themselves.")
     if told.findings_note:
         yield _note(told.findings_note)
     if told.findings:
-        yield _note('To dismiss one: forge dismiss <fingerprint> --because "…"')
+        yield _note(_DISMISS)
+
+
+def _alike(some: tuple[NewFinding, ...]) -> Iterable[Text]:
+    """Tell many possible secrets in tests as one, with the advice once and the first of the places."""
+    yield Text(f"{len(some)} possible secrets in tests")
+    for detail in dict.fromkeys(finding.detail for finding in some if finding.detail):
+        yield Text(detail)
+    for finding in some[:_PLACES]:
+        yield Text.assemble(*(proof.where for proof in finding.proofs[:1]), f"  {finding.fingerprint}", style="dim")
+    if some[_PLACES:]:
+        yield Text(f"and {len(some) - _PLACES} more, each on the page of this briefing", "dim")
+
+
+def _brief(finding: NewFinding) -> Iterable[RenderableType]:
+    """Tell a finding on two lines at any width: what gives way is the title, and the beginning of the place."""
+    yield _fitted(Text(finding.title), Text(finding.mark, "yellow"))
+    where = Text(finding.proofs[0].where if finding.proofs else finding.rule, "dim")
+    yield _fitted(where, Text(finding.fingerprint, "dim"))
+
+
+def _fitted(left: Text, right: Text) -> RenderableType:
+    """Put two texts on one line and cut the left one where both do not fit."""
+    left.no_wrap, left.overflow = True, "ellipsis"
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column()
+    grid.add_column(no_wrap=True)
+    grid.add_row(left, right)
+    return grid
 
 
 def _finding(told: Briefing, finding: NewFinding) -> Iterable[Text]:
@@ -139,21 +177,19 @@ def _figures(told: Briefing) -> Iterable[RenderableType]:
     table.add_column("")
     for name in ("tonight", "last night", "change"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("measured", style="dim")
+    table.add_column("measured", style="dim", no_wrap=True)
     for figure in moved:
-        then = change = ""
-        if figure.last_night is not None:
-            then = words.amount(figure.name, figure.last_night)
-            change = words.change(figure.name, figure.tonight, figure.last_night)
-        measured = f"{figure.asset} {words.clock(figure.at, told.zone)}"
-        cells = (figure.label, words.amount(figure.name, figure.tonight), then, change, measured)
+        then = "" if figure.last_night is None else words.amount(figure.name, figure.last_night)
+        tonight, measured = words.amount(figure.name, figure.tonight), words.clock(figure.at, told.zone)
+        cells = (figure.label, tonight, then, words.change(figure), measured)
         table.add_row(*(Text(cell) for cell in cells))
     yield _indented(table)
     nights = sorted({figure.last_is for figure in moved if figure.last_is})
     still = len(told.figures) - len(moved)
     notes = [f"Last night is {words.listed(nights)}." if nights else "",
              f"{words.count(still, 'other number')} did not move." if still else ""]  # fmt: skip
-    yield _note(" ".join(filter(None, notes)))
+    if any(notes):
+        yield _note(" ".join(filter(None, notes)))
 
 
 def _shortfalls(told: Briefing) -> Iterable[RenderableType]:
@@ -161,8 +197,10 @@ def _shortfalls(told: Briefing) -> Iterable[RenderableType]:
         return
     yield _heading("Gaps and degradations")
     for short in told.shortfalls:
-        seen = (f"  {short.asset} {words.clock(short.at, told.zone)}", "dim")
-        yield _row(short.kind, "yellow", Text.assemble((short.what, "bold"), f": {short.why}", seen))
+        lead, rest = words.shortfall(short)
+        seen = " ".join(filter(None, (words.seen_in(short), words.clock(short.at, told.zone))))
+        style = "dim" if short.kind == "chosen" else "yellow"
+        yield _row(short.kind, style, Text.assemble((lead, "bold"), f" {rest}", (f"  {seen}", "dim")))
 
 
 def _steps(told: Briefing) -> Iterable[RenderableType]:
@@ -182,7 +220,7 @@ def _what(line: StepLine) -> str:
         [f"{line.model or 'a model'}: {words.count(line.calls, 'call')}, {line.tokens:,} tokens"] if line.calls else []
     )
     unsure = [f"{effect.name} {effect.target} (not verified)" for effect in line.effects if not effect.verified]
-    return "; ".join([*line.reasons, *cost, *unsure]) or line.headline
+    return "; ".join(part.rstrip(".") for part in (*words.step(line), *cost, *unsure))
 
 
 def _heading(text: str, mark: str = "") -> RenderableType:
@@ -193,12 +231,12 @@ def _grid() -> Table:
     return Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
 
 
-def _row(word: str, style: str, *lines: Text) -> RenderableType:
+def _row(word: str, style: str, *lines: RenderableType) -> RenderableType:
     """Put a word into the margin and lines beside it; at any width the lines wrap in their own column."""
     grid = _grid()
     grid.add_column(width=12, no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row(Text(word, style), Text("\n").join(lines))
+    grid.add_row(Text(word, style), Group(*lines))
     return _indented(grid)
 
 

@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 from forge_workers.briefing.model import NO_MODEL, Proof, StepLine
 from forge_workers.night import STEPS, Step
 from forge_workers.plain import plain
+from forge_workers.plural import count
 from forge_workers.report import Effect, Evidence, Outcome, Receipt, Report
 
 #: A link may hold nothing but a host and a plain path: no query, fragment or credentials that could carry data out.
 _LINK = re.compile(r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~+-]+)*/?")
 
-#: Reasons told per step.
-_REASONS = 8
+#: Reasons told per step, the rest are counted; and characters of one.
+_REASONS, REASON = 8, 300
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ def _line(step: Step) -> StepLine:
 def _of_receipt(
     asset: str, receipt: Receipt, outcome: Outcome, headline: str, reasons: tuple[str, ...] = ()
 ) -> StepLine:
-    why = tuple(dict.fromkeys(plain(reason, 300) for reason in (*reasons, *receipt.reasons)))[:_REASONS]
+    every = tuple(dict.fromkeys(filter(None, (plain(reason, REASON) for reason in (*reasons, *receipt.reasons)))))
+    more = len(every) - _REASONS
+    why = (*every[:_REASONS], *((f"and {count(more, 'more reason')}, in the report itself",) if more > 0 else ()))
     no_model = outcome is Outcome.DEGRADED and any("no model" in reason.lower() for reason in why)
     usage = receipt.usage
     return StepLine(

@@ -9,28 +9,33 @@ from __future__ import annotations
 from collections import Counter
 
 from forge_workers.briefing import words
+from forge_workers.briefing.findings import advice, typed
 from forge_workers.briefing.model import Level, Need, Proof, Verdict
-from forge_workers.briefing.reading import Check, Commits, Health, Pulls, Threat, read
+from forge_workers.briefing.reading import Check, Commits, Health, OpenFinding, Pulls, Threat, read
 from forge_workers.briefing.told import Told, linkable, proof
 from forge_workers.plain import plain
 from forge_workers.report import Finding, Severity
 
+_REVIEW = "security_review"
 #: At this severity a new finding is something a person must do, not only something to read.
 _URGENT = Severity.HIGH
 #: Needs of one kind that are shown one by one; the rest are counted.
 _SHOWN = 8
+#: Findings of earlier nights shown one by one; they were told in full before.
+_OPEN_SHOWN = 3
 
 
-def judge(told: Told, new: tuple[tuple[str, Finding], ...]) -> Verdict:
+def judge(told: Told, new: tuple[tuple[str, Finding], ...], left: tuple[OpenFinding, ...]) -> Verdict:
     """Decide the verdict.
 
-    1. RED: the threat assessment says so, or a new finding is critical.
+    1. RED: the threat assessment says so, or a finding, new or still open, is critical.
     2. INCOMPLETE: a step failed or is missing, or the threat assessment did no work. Never GREEN without it.
-    3. YELLOW: the threat assessment says so, or a new finding is high.
+    3. YELLOW: the threat assessment says so, or a finding, new or still open, is high.
     4. GREEN: everything else.
     """
     threat = read(told.reports.get("threat_assessment"), Threat) if told.done("threat_assessment") else None
-    levels = Counter(finding.severity for _, finding in new)
+    fresh, old = Counter(finding.severity for _, finding in new), Counter(one.severity for one in left)
+    levels = fresh + old
     broken = _broken(told) or ("" if threat else "the threat assessment gave no level")
     if (threat and threat.level == "RED") or levels[Severity.CRITICAL]:
         level = Level.RED  # 1
@@ -40,11 +45,11 @@ def judge(told: Told, new: tuple[tuple[str, Finding], ...]) -> Verdict:
         level = Level.YELLOW  # 3
     else:
         level = Level.GREEN  # 4
-    sentence = _well(told, new) if level is Level.GREEN else _unwell(threat, levels, broken)
+    sentence = _well(told, new) if level is Level.GREEN else _unwell(threat, fresh, old, broken)
     why = _why(told, threat) if threat else ()
     mark = told.mark("threat_assessment") if why else ""
     machine = Level(threat.level) if threat else None
-    urgent = next((asset for asset, finding in new if finding.severity.rank >= _URGENT.rank), None)
+    urgent = next((asset for asset, finding in new if finding.severity.rank >= _URGENT.rank), _REVIEW if left else None)
     decided = "threat_assessment" if urgent is None or why else urgent
     return Verdict(level=level, sentence=sentence, machine=machine, why=why, mark=mark, proof=told.receipt(decided))
 
@@ -56,9 +61,12 @@ def quiet(told: Told, verdict: Verdict, new: tuple[tuple[str, Finding], ...], ne
     return verdict.level is Level.GREEN and not new and not needs and not moved and _commits(told) == 0
 
 
-def needs_you(told: Told, new: tuple[tuple[str, Finding], ...], night: str) -> tuple[Need, ...]:
+def needs_you(
+    told: Told, new: tuple[tuple[str, Finding], ...], left: tuple[OpenFinding, ...], night: str
+) -> tuple[Need, ...]:
     """Return what needs a person, most urgent first; within one urgency in the order of the night."""
-    needs = [*_from_steps(told, night), *_from_findings(told, new), *_from_checks(told), *_from_pulls(told)]
+    findings = [*_from_findings(told, new), *_from_open(told, left, night)]
+    needs = [*_from_steps(told, night), *findings, *_from_checks(told), *_from_pulls(told)]
     return tuple(sorted(needs, key=lambda need: -need.urgency.rank))
 
 
@@ -71,9 +79,9 @@ def _broken(told: Told) -> str:
 
 
 def _commits(told: Told) -> int | None:
-    """Return how many commits the day had, None when nobody counted."""
+    """Return how many commits the day had, None when nobody counted or no repository could be read."""
     log = read(told.reports.get("commit_log"), Commits) if told.done("commit_log") else None
-    return None if log is None else len(log.commits)
+    return len(log.commits) if log and log.repositories else None
 
 
 def _well(told: Told, new: tuple[tuple[str, Finding], ...]) -> str:
@@ -87,13 +95,17 @@ def _well(told: Told, new: tuple[tuple[str, Finding], ...]) -> str:
     said.append("the machine is well")
     unseen = sum(len(report.gaps) for report in told.reports.values())
     but = f"; {words.count(unseen, 'thing')} could not be looked at" if unseen else ""
+    if commits is None and not looked and not new:
+        return f"The machine is well, and nobody looked at the code{but}."
     return f"{'Nothing changed' if commits == 0 and not new else 'All is well'}: {words.listed(said)}{but}."
 
 
-def _unwell(threat: Threat | None, levels: Counter[Severity], broken: str) -> str:
+def _unwell(threat: Threat | None, fresh: Counter[Severity], old: Counter[Severity], broken: str) -> str:
     """Say what decided a night that is not green: urgent findings, the machine, what did not run."""
-    urgent = [f"{words.count(levels[s], f'new {s} finding')}" for s in (Severity.CRITICAL, Severity.HIGH) if levels[s]]
-    said = [words.listed(urgent)] if urgent else []
+    worst = (Severity.CRITICAL, Severity.HIGH)
+    urgent = words.listed([words.count(fresh[s], f"new {s} finding") for s in worst if fresh[s]])
+    left = words.listed([words.count(old[s], f"{s} finding") for s in worst if old[s]])
+    said = [*filter(None, (urgent, left and f"{left} still open"))]
     if threat and threat.level != "GREEN":
         fired = sorted((r for r in threat.rules if r.fired), key=lambda r: -r.points)
         because = f": {plain(fired[0].why, 160).rstrip('.')}" if fired else ""
@@ -133,7 +145,13 @@ def _from_steps(told: Told, night: str) -> list[Need]:
 def _from_findings(told: Told, new: tuple[tuple[str, Finding], ...]) -> list[Need]:
     urgent = [(asset, f) for asset, f in new if f.severity.rank >= _URGENT.rank]
     needs = [
-        Need(urgency=f.severity, text=plain(f.title), proofs=tuple(proof(e) for e in f.evidence[:1]))
+        Need(
+            urgency=f.severity,
+            text=plain(f.title),
+            advice=advice(f),
+            fingerprint=typed(f.fingerprint),
+            proofs=tuple(proof(e) for e in f.evidence[:1]),
+        )
         for _, f in urgent[:_SHOWN]
     ]
     if urgent[_SHOWN:]:
@@ -141,6 +159,37 @@ def _from_findings(told: Told, new: tuple[tuple[str, Finding], ...]) -> list[Nee
         text = f"{words.count(len(rest), 'more urgent finding')}, listed under findings"
         needs.append(Need(urgency=rest[0][1].severity, text=text, proofs=(told.receipt(rest[0][0]),)))
     return needs
+
+
+def _from_open(told: Told, left: tuple[OpenFinding, ...], night: str) -> list[Need]:
+    needs = [
+        Need(
+            urgency=one.severity,
+            text=_still(one, night),
+            fingerprint=typed(one.fingerprint),
+            proofs=(_seen_last(told, one),),
+        )
+        for one in left[:_OPEN_SHOWN]
+    ]
+    if left[_OPEN_SHOWN:]:
+        rest = left[_OPEN_SHOWN:]
+        needs.append(
+            Need(urgency=rest[0].severity, text=f"{len(rest)} more still open", proofs=(told.receipt(_REVIEW),))
+        )
+    return needs
+
+
+def _still(one: OpenFinding, night: str) -> str:
+    since = "" if one.since == night else f" since {words.short_day(one.since)}"
+    return f"Still open{since}: {plain(one.title, 200)} in {plain(one.repository, 80)} {_place(one)}"
+
+
+def _seen_last(told: Told, one: OpenFinding) -> Proof:
+    return Proof(where=f"{plain(one.repository, 80)} {_place(one)}@{plain(one.commit, 64)[:10]}", at=told.at(_REVIEW))
+
+
+def _place(one: OpenFinding) -> str:
+    return plain(one.path, 160) + (f":{one.line}" if one.line else "")
 
 
 def _from_checks(told: Told) -> list[Need]:

@@ -6,14 +6,17 @@ Belongs here: words for numbers. Does not belong here: escaping, which is each r
 from __future__ import annotations
 
 import math
+import re
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from forge_workers import plural
-from forge_workers.briefing.model import CodeChange
+from forge_workers.briefing.model import CodeChange, Figure, Shortfall, StepLine
 
 #: Names of steps as people say them; any other name is said with blanks for underscores.
 _TITLES = {"gpu_readiness": "GPU readiness", "pr_digest": "Pull request digest"}
+#: Where the first clause of a reason ends: "no model" of "no model: Ollama does not answer".
+_CLAUSE = re.compile(r"[:;] ")
 #: Typographic minus, as wide as the plus.
 _MINUS = "\N{MINUS SIGN}"
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -42,10 +45,21 @@ def title(asset: str) -> str:
     return _TITLES.get(asset) or asset.replace("_", " ").capitalize()
 
 
+def inside(title: str) -> str:
+    """Return a title as it reads inside a sentence: "threat assessment", but "GPU readiness"."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
 def day(night: str) -> str:
     """Return a night's key as a day: "Monday 23 November 2026"."""
     when = date.fromisoformat(night)
     return f"{when:%A} {when.day} {when:%B %Y}"
+
+
+def short_day(night: str) -> str:
+    """Return a night's key as a short day: "Sun 22 Nov"."""
+    when = date.fromisoformat(night)
+    return f"{when:%a} {when.day} {when:%b}"
 
 
 def moment(at: float, zone: ZoneInfo) -> str:
@@ -96,6 +110,44 @@ def listed(words: list[str] | tuple[str, ...]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
+def same(said: str) -> str:
+    """Return what two ways of writing the same sentence share."""
+    return said.casefold().rstrip(". ")
+
+
+def clause(reason: str) -> str:
+    """Return the first clause of a reason that is told in full elsewhere."""
+    return _CLAUSE.split(reason, maxsplit=1)[0]
+
+
+def shortfall(short: Shortfall) -> tuple[str, str]:
+    """Return what stands first and what follows: one thing and its cause, or one cause and all that it took."""
+    if len(short.what) == 1 and short.kind != "chosen":
+        return f"{short.what[0]}:", short.why
+    cause = f"{short.why[:1].upper()}{short.why[1:]}".rstrip(".")
+    return f"{cause}{':' if short.kind == 'chosen' else ' —'}", listed(short.what)
+
+
+def step(line: StepLine) -> tuple[str, ...]:
+    """Return what a step says of itself: its headline and its reasons, nothing of it twice.
+
+    Every reason of a step that did not simply run stands in full among the shortfalls: here its first clause will do.
+    """
+    if line.outcome == "ran":
+        return tuple(dict.fromkeys(filter(None, (line.headline, *line.reasons))))
+    headline = line.headline
+    for reason in line.reasons:
+        first = clause(reason)
+        headline = headline.replace(reason, first).replace(reason[len(first) :] or reason, "")
+    reasons = (first for first in map(clause, line.reasons) if first.casefold() not in headline.casefold())
+    return tuple(dict.fromkeys(filter(None, (headline.strip(), *reasons))))
+
+
+def seen_in(short: Shortfall) -> str:
+    """Return the step that a shortfall is from, empty where what is told names several."""
+    return short.assets[0] if len(set(short.assets)) == 1 else ""
+
+
 def work(change: CodeChange) -> str:
     """Return what happened in a repository: "7 commits by 3 people, +295 -214 lines in 10 files, python, sql"."""
     people = count(change.authors, "person", "people")
@@ -124,15 +176,17 @@ def amount(name: str, value: float) -> str:
     return _digits(value) + (f" {unit}" if unit == "%" else unit)
 
 
-def change(name: str, tonight: float, earlier: float) -> str:
-    """Return by how much a figure moved, signed: "+3", "-0.4 s", "=" when it did not move."""
-    moved = tonight - earlier
-    if moved == 0 or not math.isfinite(moved):
+def change(figure: Figure) -> str:
+    """Return by how much a figure moved, signed: "+3", "-0.4 s", "=" when it did not move, nothing when it is new."""
+    if figure.last_night is None:
+        return ""
+    moved = figure.tonight - figure.last_night
+    if not figure.moved or not math.isfinite(moved):
         return "="
     sign = "+" if moved > 0 else _MINUS
-    if name.endswith(_SHARES):
+    if figure.name.endswith(_SHARES):
         return f"{sign}{_digits(abs(moved) * 100)} points"
-    return f"{sign}{amount(name, abs(moved))}"
+    return f"{sign}{amount(figure.name, abs(moved))}"
 
 
 def _size(value: float) -> str:

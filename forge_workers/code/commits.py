@@ -59,7 +59,8 @@ def commit_log(request: Request, tools: Tools) -> Report:
     """List every commit of the window on every branch, remote branch and tag of the watched repositories.
 
     Returns:
-        A report whose data is a :class:`CommitLog`; degraded when a repository cannot be read. It has no findings.
+        A report whose data is a :class:`CommitLog`; degraded when a repository cannot be read, and without numbers when
+        none can: nobody looked is not nothing happened. It has no findings.
     """
     opened, missing = watched(tools.settings)
     gaps = list(missing)
@@ -82,11 +83,11 @@ def commit_log(request: Request, tools: Tools) -> Report:
     return Report(
         asset="commit_log",
         night=request.night,
-        outcome=Outcome.DEGRADED if unread else Outcome.RAN,
-        reasons=tuple(f"{gap.what} could not be read: {gap.why}" for gap in unread),
+        outcome=Outcome.DEGRADED if unread or not log.repositories else Outcome.RAN,
+        reasons=(*_nobody(log, tools), *(f"{gap.what} could not be read: {gap.why}" for gap in unread)),
         headline=_headline(log),
         markdown=_markdown(log, tools.settings.zone),
-        numbers=_numbers(log),
+        numbers=_numbers(log) if log.repositories else {},
         gaps=tuple(gaps),
         data=log.model_dump(mode="json"),
     )
@@ -99,6 +100,20 @@ def log_of(request: Request) -> CommitLog | None:
         return CommitLog.model_validate(report.data) if report else None
     except ValidationError:
         return None
+
+
+def unseen(log: CommitLog | None) -> str | None:
+    """Say why the steps below the commit log have nothing to look at, in words to begin a sentence with, or None."""
+    if log is None:
+        return "There is no commit log of this night"
+    return None if log.repositories else "No repository could be read"
+
+
+def _nobody(log: CommitLog, tools: Tools) -> tuple[str, ...]:
+    if log.repositories:
+        return ()
+    named = "" if tools.settings.repositories else ": none is named under repositories in forge.toml"
+    return (f"no repository could be read{named}",)
 
 
 def _watched(repository: Repository, window: Window, api_url: str) -> WatchedRepository:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from forge_workers.code.commits import CommitLog, log_of
+from forge_workers.code.commits import CommitLog, log_of, unseen
 from forge_workers.code.ranking import Diff, ranked
 from forge_workers.code.review_page import Counts, headline, named, page, why
 from forge_workers.code.risk import HISTORY_NIGHTS, Past, past_of
@@ -31,15 +31,15 @@ def code_review(request: Request, tools: Tools) -> Report:
     """Rank the diffs of the window by risk and have a model look at the riskiest.
 
     Returns:
-        New findings only. Degraded when no model could be asked or answers were of no use; skipped without a commit log
-        or when ``models.night_tokens`` is 0. The ranking is in every report.
+        New findings only. Degraded when no model could be asked or answers were of no use; skipped without a commit
+        log or a readable repository, or when ``models.night_tokens`` is 0. The ranking is in every report.
 
     Raises:
         LeaseLost: The GPU lease was lost.
     """
     log = log_of(request)
-    if log is None:
-        why = "There is no commit log of this night, so no diff could be ranked."
+    if log is None or not log.repositories:
+        why = f"{unseen(log)}, so no diff could be ranked."
         return _nothing(request, why, Outcome.SKIPPED)
     repositories, past, gaps = _opened(log, request.window)
     diffs = ranked(log.commits, past)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from forge_workers.code.commits import CommitLog, WatchedRepository, log_of
+from forge_workers.code.commits import CommitLog, WatchedRepository, log_of, unseen
 from forge_workers.code.committed import Source, read_bases, read_sources
 from forge_workers.code.hits import fingerprints
 from forge_workers.code.inspection import Inspected, findings_of, inspect
 from forge_workers.code.manifests import Change, Manifest, compare, is_unread, loosened_hits
+from forge_workers.code.open_findings import OpenFinding, carried, still_open, unmended
 from forge_workers.code.secret_scan import SecretScanner
 from forge_workers.code.security_page import Dependencies, Silenced, headline, page
 from forge_workers.code.versions import versions
@@ -31,16 +32,22 @@ from forge_workers.report import Finding, Gap, Outcome, Report, by_weight
 from forge_workers.tools import Request, Tools
 
 ASSET = "security_review"
+#: Nights back to the newest report that is not damaged; it says what was open.
+_NIGHTS_BACK = 28
 #: Paths named in a gap; the rest are counted.
 _NAMED = 3
 
 
 class _Read(NamedTuple):
-    """What was read of all repositories; each open one with where its branch stood before the window."""
+    """What was read of all repositories; each open one with where its branch stood before the window.
+
+    ``aside`` are repository and path of what was touched and not fit to be scanned.
+    """
 
     sources: tuple[Source, ...]
     repositories: Mapping[str, tuple[Repository, str | None]]
     gaps: tuple[Gap, ...]
+    aside: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -53,25 +60,41 @@ class _Judged:
     silenced: tuple[Silenced, ...]
     dependencies: tuple[Dependencies, ...]
     gaps: tuple[Gap, ...]
+    unread: frozenset[tuple[str, str]]
 
 
 def security_review(request: Request, tools: Tools) -> Report:
     """Review the files of the window with bandit, detect-secrets and the rules over manifests.
 
     Returns:
-        New findings only; known, dismissed and silenced ones are counted. Skipped without a commit log.
+        New findings only; known, dismissed and silenced ones are counted, and urgent ones of earlier nights that are
+        still open are in the data. Skipped without a commit log or a readable repository; all stays open then.
     """
+    dismissed = Dismissals(tools.settings.home).all()
+    earlier = carried(next(tools.history.reports(ASSET, before=request.night, limit=_NIGHTS_BACK), None))
     log = log_of(request)
-    if log is None:
-        why = "There is no commit log of this night, so no file could be reviewed."
-        return Report(
-            asset=ASSET, night=request.night, outcome=Outcome.SKIPPED, reasons=(why,), headline=why, markdown=page(why)
-        )
+    if log is None or not log.repositories:
+        why = f"{unseen(log)}, so no file could be reviewed."
+        return _skipped(request, why, still_open((), earlier, night=request.night, leaving=dismissed))
     read = _read(log)
     judged = _judge(read, Redactor(tools.settings.secrets))
     known = judged.before | tools.history.fingerprints(ASSET, before=request.night)
-    sifted = sift(judged.findings, known, Dismissals(tools.settings.home).all())
-    return _report(request, read, judged, sifted)
+    sifted = sift(judged.findings, known, dismissed)
+    left = unmended(earlier, log, read.aside | judged.unread)
+    left = still_open(judged.findings, left, night=request.night, leaving=dismissed)
+    return _report(request, read, judged, sifted, left)
+
+
+def _skipped(request: Request, why: str, left: Sequence[OpenFinding]) -> Report:
+    return Report(
+        asset=ASSET,
+        night=request.night,
+        outcome=Outcome.SKIPPED,
+        reasons=(why,),
+        headline=why,
+        markdown=page(why, left=left),
+        data={"open": [one.model_dump(mode="json") for one in left]},
+    )
 
 
 def _read(log: CommitLog) -> _Read:
@@ -79,6 +102,7 @@ def _read(log: CommitLog) -> _Read:
     sources: list[Source] = []
     opened: dict[str, tuple[Repository, str | None]] = {}
     gaps: list[Gap] = []
+    aside: set[tuple[str, str]] = set()
     for watched in log.repositories:
         wanted = versions([c for c in log.commits if c.repository == watched.name], watched.tip)
         if not wanted:
@@ -88,12 +112,14 @@ def _read(log: CommitLog) -> _Read:
             reading = read_sources(repository, wanted)
         except ForgeError as error:
             gaps.append(Gap(what=watched.name, why=f"its files were not reviewed: {error}"))
+            aside.update((watched.name, version.path) for version in wanted)
             continue
         opened[watched.name] = repository, watched.base
         sources += reading.sources
         if reading.left_aside:
             gaps.append(_left_aside(watched, reading.left_aside))
-    return _Read(tuple(sources), opened, tuple(gaps))
+            aside.update((watched.name, path) for path, _ in reading.left_aside)
+    return _Read(tuple(sources), opened, tuple(gaps), frozenset(aside))
 
 
 def _left_aside(watched: WatchedRepository, left: Sequence[tuple[str, str]]) -> Gap:
@@ -131,6 +157,7 @@ def _judge(read: _Read, redactor: Redactor) -> _Judged:
         silenced=_silenced(pairs, bases),
         dependencies=tuple(d for d in dependencies.values() if any(d.change)),
         gaps=tuple(gaps),
+        unread=frozenset((source.repository, source.version.path) for source, seen in pairs if seen.problems),
     )
 
 
@@ -181,7 +208,7 @@ def _silenced(
     return tuple(told)
 
 
-def _report(request: Request, read: _Read, judged: _Judged, sifted: Sifted) -> Report:
+def _report(request: Request, read: _Read, judged: _Judged, sifted: Sifted, left: Sequence[OpenFinding]) -> Report:
     findings = by_weight(sifted.new)
     files = len(read.sources)
     numbers = {
@@ -189,6 +216,7 @@ def _report(request: Request, read: _Read, judged: _Judged, sifted: Sifted) -> R
         "new_findings": len(findings),
         "known_findings": sifted.known,
         "dismissed_findings": sifted.dismissed,
+        "open_findings": len(left),
         "silenced_places": sum(s.places for s in judged.silenced),
         "newly_silenced_places": sum(s.newly for s in judged.silenced),
         "dropped_findings": judged.dropped,
@@ -201,11 +229,14 @@ def _report(request: Request, read: _Read, judged: _Judged, sifted: Sifted) -> R
         asset=ASSET,
         night=request.night,
         headline=said,
-        markdown=page(said, findings, judged.silenced, judged.dependencies, gaps, dropped=judged.dropped),
+        markdown=page(said, findings, judged.silenced, judged.dependencies, gaps, dropped=judged.dropped, left=left),
         numbers={name: float(number) for name, number in numbers.items()},
         findings=findings,
         known=sifted.known,
         dismissed=sifted.dismissed,
         gaps=gaps,
-        data={"dependencies": [d.named() for d in judged.dependencies]},
+        data={
+            "dependencies": [d.named() for d in judged.dependencies],
+            "open": [one.model_dump(mode="json") for one in left],
+        },
     )

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from forge_workers.code.finding_words import by_severity, listed
 from forge_workers.code.manifests import Change, Dependency
+from forge_workers.code.open_findings import OpenFinding
 from forge_workers.plain import code, markdown, plain
 from forge_workers.plural import count
 from forge_workers.report import Finding, Gap
@@ -67,6 +68,7 @@ def page(
     gaps: Sequence[Gap] = (),
     *,
     dropped: int = 0,
+    left: Sequence[OpenFinding] = (),
 ) -> str:
     """Return the whole report as Markdown."""
     parts = ["## Security review", markdown(said, 400)]
@@ -74,6 +76,8 @@ def page(
         parts.append(listed(findings[:_SHOWN]))
     if len(findings) > _SHOWN:
         parts.append(f"{len(findings) - _SHOWN} more are in the table of findings.")
+    if left:
+        parts += ["### Open", "\n".join(_open(left))]
     if dependencies:
         parts += ["### Dependencies", "\n".join(_dependencies(dependencies))]
     if silenced:
@@ -90,6 +94,15 @@ def _dependencies(changes: Sequence[Dependencies]) -> Iterator[str]:
         said = [("added", change.added), ("removed", change.removed), ("loosened", [b for _, b in change.loosened])]
         words = [f"{what} {', '.join(code(name, 80) for name in _names(some))}" for what, some in said if some]
         yield f"- {code(f'{repository}: {path}')}: {'; '.join(words)}"
+
+
+def _open(left: Sequence[OpenFinding]) -> Iterator[str]:
+    yield "High and critical findings that are neither mended nor dismissed.\n"
+    for one in left[:_SHOWN]:
+        where = f"{code(f'{one.repository}: {one.path}:{one.line}')} at {code(one.commit[:10])}"
+        yield f"- **{one.severity.value}** {markdown(one.title)} — {where}, since the night {one.since}"
+    if len(left) > _SHOWN:
+        yield f"- … and {len(left) - _SHOWN:,} more"
 
 
 def _silenced(silenced: Sequence[Silenced]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from forge_workers.ecosystem.states import (
     Size,
     compare,
     grown,
+    known,
     manifests,
     size,
     total,
@@ -54,7 +55,8 @@ def evolution_report(request: Request, tools: Tools) -> Report:
     """Say how the watched code moved against the states 1, 7 and 28 nights ago.
 
     Returns:
-        A report with one chart, whose data is an :class:`Evolution`; degraded when a repository cannot be read.
+        A report with one chart, whose data is an :class:`Evolution`; degraded when a repository cannot be read, skipped
+        without a number when none can.
     """
     zone = tools.settings.zone
     repositories, missing = _repositories(request, tools)
@@ -69,17 +71,19 @@ def evolution_report(request: Request, tools: Tools) -> Report:
     found = _evolution(request.night, notes)
     read = {repository.name for repository in repositories}
     unread += [gap for gap in missing if gap.what not in read]
+    reasons = tuple(f"{gap.what} could not be read: {gap.why}" for gap in unread)
+    seen = bool(found.repositories)
     return Report(
         asset="evolution_report",
         night=request.night,
-        outcome=Outcome.DEGRADED if unread else Outcome.RAN,
-        reasons=tuple(f"{gap.what} could not be read: {gap.why}" for gap in unread),
+        outcome=Outcome.SKIPPED if not seen else Outcome.DEGRADED if unread else Outcome.RAN,
+        reasons=reasons if seen else ("no repository could be read", *reasons),
         headline=headline(found),
         markdown=telling(found),
-        numbers=_numbers(found),
+        numbers=_numbers(found) if seen else {},
         gaps=tuple(dict.fromkeys((*notes.gaps, *unread))),
         data=found.model_dump(mode="json"),
-        images=(chart(found),),
+        images=(chart(found),) if seen else (),
     )
 
 
@@ -117,14 +121,27 @@ def _moved(repository: Repository, request: Request, zone: ZoneInfo, notes: _Not
             why = f"its state {_ago(nights)} is not in this shallow clone"
             notes.gaps.append(Gap(what=repository.name, why=why))
             continue
-        before[nights] = sizes[then]
+        before[nights] = None if then is None else sizes[then]
+        if then is None:
+            continue
         for change in compare(repository.name, named[then], named[now], nights):
             if (change.manifest, change.name, change.change) not in seen:
                 seen.add((change.manifest, change.name, change.change))
                 notes.changes.append(change)
     held = {(path, name) for path, names in named[now].names.items() for name in names or ()}
-    notes.moves.append(RepositoryMoves(name=repository.name, now=sizes[now], before=before, dependencies=len(held)))
+    begins = None if starts_at is not None else _begins(repository, now, commits[_LONGEST], zone)
+    notes.moves.append(
+        RepositoryMoves(name=repository.name, now=sizes[now], before=before, begins=begins, dependencies=len(held))
+    )
     notes.gaps += _manifest_gaps(repository.name, named[now])
+
+
+def _begins(repository: Repository, now: str | None, earliest: str | None, zone: ZoneInfo) -> str | None:
+    """Return the night of the first commit, or None when all compared states are there or there is no commit yet."""
+    if now is None or earliest is not None:
+        return None
+    first = ("log", "-1", "--first-parent", "--max-parents=0", "--no-show-signature", "--format=%ct", now, "--")
+    return night_of(float(repository.git(*first)), zone)
 
 
 def _manifest_gaps(repository: str, found: Manifests) -> Iterator[Gap]:
@@ -172,7 +189,7 @@ def _numbers(found: Evolution) -> dict[str, float]:
         "dependencies_removed": float(sum(change.change == "removed" for change in tonight)),
         "commits_28_nights": float(sum(found.commits_by_night.values())),
     }
-    for nights in COMPARED:
+    for nights in known(found.repositories):
         figures[f"lines_in_{nights}_night{'s' * (nights > 1)}"] = float(grown(found.repositories, nights))
     return figures
 

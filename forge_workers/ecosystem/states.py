@@ -14,6 +14,7 @@ from forge_workers.code.manifests import is_manifest, read_manifest
 from forge_workers.code.paths import is_test, not_ours
 from forge_workers.git import Repository, language
 from forge_workers.report import Frozen
+from forge_workers.windows import NightKey
 
 #: How many nights back the code is compared; the first is the state before the night.
 COMPARED = (1, 7, 28)
@@ -97,13 +98,15 @@ class RepositoryMoves(Frozen):
     Attributes:
         name: Its name.
         now: Its size at the window's end.
-        before: Its size so many nights earlier, by 1, 7 and 28; None where a shallow clone does not reach.
+        before: Its size so many nights earlier, by 1, 7 and 28; None where its history does not reach.
+        begins: The night of its first commit, when that is later than the earliest state compared.
         dependencies: How many its manifests name at the window's end.
     """
 
     name: str
     now: Size
     before: Mapping[int, Size | None]
+    begins: NightKey | None = None
     dependencies: int
 
 
@@ -178,6 +181,12 @@ def grown(repositories: Iterable[RepositoryMoves], nights: int) -> int:
     """Return by how many lines the code grew; a repository whose earlier state is unknown counts for nothing."""
     states = ((moves.now, moves.before.get(nights)) for moves in repositories)
     return sum(now.lines - then.lines for now, then in states if then is not None)
+
+
+def known(repositories: Iterable[RepositoryMoves]) -> tuple[int, ...]:
+    """Return the stretches of :data:`COMPARED` whose earlier state at least one repository has."""
+    every = tuple(repositories)
+    return tuple(nights for nights in COMPARED if any(moves.before.get(nights) is not None for moves in every))
 
 
 def _is_manifest(path: str) -> bool:

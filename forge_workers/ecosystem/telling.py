@@ -6,13 +6,22 @@ Belongs here: Markdown and the chart. Does not belong here: any figure that is n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from forge_workers.charts import Palette, draw
-from forge_workers.ecosystem.states import COMPARED, DependencyChange, Evolution, HotFile, grown, total
-from forge_workers.plain import code, markdown
+from forge_workers.ecosystem.states import (
+    COMPARED,
+    Evolution,
+    HotFile,
+    RepositoryMoves,
+    grown,
+    known,
+    total,
+)
+from forge_workers.plain import code, markdown, plain
 from forge_workers.plural import count
 from forge_workers.report import Image
 
@@ -26,17 +35,34 @@ def headline(found: Evolution) -> str:
     if not found.repositories:
         return "No watched repository could be read."
     now = total(found)
-    moved = ", ".join(f"{_signed(grown(found.repositories, n))} in {count(n, 'night')}" for n in COMPARED)
-    return f"{count(now.lines, 'line')} in {count(now.files, 'file')}: {moved}."
+    spans = known(found.repositories)
+    moved = ", ".join(f"{_signed(grown(found.repositories, n))} in {count(n, 'night')}" for n in spans)
+    told = "; ".join(filter(None, (moved, _young(found.repositories)))) or "nothing to compare with yet"
+    return f"{count(now.lines, 'line')} in {count(now.files, 'file')}: {told}."
+
+
+def _young(repositories: tuple[RepositoryMoves, ...]) -> str:
+    """Say whose history is shorter than the stretches compared: its first lines are no growth."""
+    young = [(moves.name, moves.begins) for moves in repositories if moves.begins]
+    if len(young) == 1:
+        ((name, begins),) = young
+        return f"{'' if len(repositories) == 1 else f'{plain(name, 60)}: '}history begins {_day(begins)}"
+    return f"{len(young)} of {len(repositories)} repositories have a shorter history" if young else ""
+
+
+def _day(night: str) -> str:
+    day = date.fromisoformat(night)
+    return f"{day.day} {day:%b}"
 
 
 def telling(found: Evolution) -> str:
     """Return the report as Markdown."""
-    parts = ["## How the code moves", headline(found)]
-    if found.repositories:
-        parts += ["\n".join(_table(found)), "Vendored, generated and lock files and binaries are not counted."]
-        parts += _languages(found)
-    parts += ["### Dependencies", "\n".join(_dependencies(found.changes))]
+    parts = ["## How the code moves", markdown(headline(found), 400)]
+    if not found.repositories:
+        return "\n\n".join(parts) + "\n"
+    parts += ["\n".join(_table(found)), "Vendored, generated and lock files and binaries are not counted."]
+    parts += _languages(found)
+    parts += ["### Dependencies", "\n".join(_dependencies(found))]
     parts += ["### Most touched files in 28 nights", "\n".join(_hot(found.hot_files))]
     return "\n\n".join(parts) + "\n"
 
@@ -45,7 +71,8 @@ def _table(found: Evolution) -> Iterator[str]:
     yield "| Repository | Lines | 1 night | 7 nights | 28 nights | Files | Tests | Dependencies |"
     yield "|---|--:|--:|--:|--:|--:|--:|--:|"
     for moves in found.repositories:
-        changed = (_signed(grown((moves,), n)) if moves.before.get(n) is not None else "unknown" for n in COMPARED)
+        unknown = f"history begins {_day(moves.begins)}" if moves.begins else "unknown"
+        changed = (_signed(grown((moves,), n)) if moves.before.get(n) is not None else unknown for n in COMPARED)
         now = moves.now
         rest = (f"{now.files:,}", f"{now.test_ratio:.0%}", f"{moves.dependencies:,}")
         yield f"| {' | '.join((markdown(moves.name, 60), f'{now.lines:,}', *changed, *rest))} |"
@@ -58,9 +85,10 @@ def _languages(found: Evolution) -> Iterator[str]:
         yield "Lines by language: " + ", ".join(f"{markdown(n)} {number:,}" for n, number in ranked[:_LANGUAGES]) + "."
 
 
-def _dependencies(changes: tuple[DependencyChange, ...]) -> Iterator[str]:
+def _dependencies(found: Evolution) -> Iterator[str]:
+    changes, spans = found.changes, known(found.repositories)
     if not changes:
-        yield "None came or went in 28 nights."
+        yield f"None came or went in {count(spans[-1], 'night')}." if spans else "There is no earlier state yet."
     for change in changes[:_CHANGES]:
         where = f"{code(change.manifest)} of {markdown(change.repository, 60)}"
         yield f"- {code(change.name, 80)} {change.change} in {where}, within {count(change.nights, 'night')}"

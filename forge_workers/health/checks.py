@@ -211,7 +211,8 @@ MODEL_SERVER = Gauge(
 )  # fmt: skip
 #: One repository out of reach is a hole in the briefing; none within reach leaves nothing to brief about.
 REPOSITORIES = Gauge(
-    "repositories_reachable", "Watched repositories within reach", "%", "git", 100, 0.5, low_is_bad=True,
+    "repositories_reachable", "Watched repositories within reach", "", "git",
+    wanted="warn when one is missing, fail when none can be read",
     advice="Mend or remove the named repositories in the setting `repositories`.",
 )  # fmt: skip
 #: A small synced write takes under 50 ms on a healthy disk; at 5 s Dagster's own database calls time out.

@@ -15,6 +15,9 @@ from forge_workers.health.checks import Check, Gauge, Snapshot, Status
 from forge_workers.redact import Redactor
 from forge_workers.tools import Tools
 
+#: Seconds after the end of the window from which on a look tells nothing of that night any more: a night and a half.
+STALE_S = 36 * 3600
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -22,8 +22,9 @@ from forge_workers import git, redis_server
 from forge_workers.errors import ForgeError
 from forge_workers.health import checks, trends
 from forge_workers.health.checks import Status
-from forge_workers.health.probe import Probe, Reading, Scene, told
+from forge_workers.health.probe import STALE_S, Probe, Reading, Scene, told
 from forge_workers.night import BRIEFING, STEPS
+from forge_workers.windows import window
 
 _GIB = 1024**3
 #: Round trips of which the median counts: one alone may meet a fork.
@@ -178,20 +179,25 @@ def model_server(scene: Scene) -> Reading:
 
 
 def repositories(scene: Scene) -> Reading:
-    """Count which of the watched repositories can be read."""
+    """See which of the watched repositories can be read; those that cannot are named with the reason."""
     readable, gaps = git.watched(scene.tools.settings)
     names = {repository.name for repository in readable}
     lost = [gap for gap in gaps if gap.what not in names]  # the others tell of a readable one what it lacks
     total = len(readable) + len(lost)
+    if not total:
+        return Reading(None, "none is named under repositories in forge.toml", Status.FAIL)
     seen = "; ".join((f"{len(readable)} of {total}", *(f"{gap.what}: {gap.why}" for gap in lost)))
-    return Reading(100 * len(readable) / total if total else 0.0, seen)
+    return Reading(None, seen, Status.FAIL if not readable else Status.WARN if lost else Status.OK)
 
 
 def last_good_night(scene: Scene) -> Reading:
     """Count the nights since one of which every step and the briefing left a report.
 
     Never more than the days since that one was made: after a night of long ago was run by hand, the next is no relapse.
+    A night that is itself run long after its window is not asked: what its past lacked is nobody's fault tonight.
     """
+    if scene.now - window(scene.night, scene.tools.settings.zone).end_at > STALE_S:
+        return Reading(None, "not asked for a past night", Status.OK)
     history = scene.tools.history
     kept = {asset: set(history.nights(asset, before=scene.night)) for asset in (*STEPS, BRIEFING)}
     known, good = set.union(*kept.values()), set.intersection(*kept.values())

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from forge_workers.health import trends
 from forge_workers.health.checks import GAUGES, Check, Gauge, Snapshot, Status, troubled
-from forge_workers.health.probe import Probe, Scene, observe
+from forge_workers.health.probe import STALE_S, Probe, Scene, observe
 from forge_workers.health.probes import PROBES
 from forge_workers.plain import markdown
 from forge_workers.report import Evidence, Finding, Gap, Outcome, Report, Severity, by_weight, fingerprint
@@ -21,8 +21,6 @@ from forge_workers.store import NightStore
 from forge_workers.tools import Request, Tools
 
 ASSET = "health_snapshot"
-#: Seconds after the end of the window from which on a look tells nothing of that night any more: a night and a half.
-STALE_S = 36 * 3600
 #: Earlier looks that trends and rules reach back for, in nights.
 NIGHTS_BACK = 7
 _SEVERITY = {Status.FAIL: Severity.HIGH, Status.WARN: Severity.MEDIUM}

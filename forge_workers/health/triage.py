@@ -5,7 +5,8 @@ Every row is kept, fired or not, so that the level can be derived again from wha
 the sum, the levels. Does not belong here: looking at anything, or asking a model (``assessment.py``).
 
 The sum never falls when a check gets worse: statuses are worth 0, 5, 10 and 40 in the order ok, unknown, warn, fail,
-and every other rule only ever adds. So a level never falls either.
+a check with a rule of its own is worth more than 10 and less than 40 when it warns, and every other rule only ever
+adds. So a level never falls either. A fact that one rule counts is counted by no other.
 """
 
 from __future__ import annotations
@@ -161,10 +162,14 @@ def _with(status: Status) -> Callable[[Snapshot, Sequence[Snapshot]], Iterable[s
     return lambda snapshot, _: (_told(check) for check in snapshot.checks if check.status is status)
 
 
-def _bad(name: str) -> Callable[[Snapshot, Sequence[Snapshot]], Iterable[str]]:
+def _warns(snapshot: Snapshot, _: Sequence[Snapshot]) -> Iterable[str]:
+    return (_told(c) for c in snapshot.checks if c.status is Status.WARN and c.name not in _OWN_RULES)
+
+
+def _warning(name: str) -> Callable[[Snapshot, Sequence[Snapshot]], Iterable[str]]:
     def sees(snapshot: Snapshot, _: Sequence[Snapshot]) -> Iterable[str]:
         check = snapshot.check(name)
-        return [_told(check)] if _is_bad(check) and check is not None else []
+        return [_told(check)] if check is not None and check.status is Status.WARN else []
 
     return sees
 
@@ -195,17 +200,20 @@ def _told(check: Check) -> str:
     return f"{check.title}: {check.detail or check.shown}"
 
 
+#: Checks whose warning has a rule of its own.
+_OWN_RULES = frozenset({DISK_FULL_IN.name, RESTARTS.name, LAST_GOOD_NIGHT.name})
 #: The scoring table. Points are weights by judgement, not measurements: a failure alone is RED, a warning a quarter of
-#: that, a blind spot an eighth; what gets worse by itself (disk, restarts, missed nights) counts once more.
+#: that, a blind spot an eighth; what gets worse by itself (disk, restarts, missed nights) warns by a rule of its own
+#: that weighs more. What fails counts as a failure alone.
 RULES: tuple[Rule, ...] = (
     Rule("any_fail", 40, "a check that fails", _with(Status.FAIL)),
-    Rule("warns", 10, "a check that warns", _with(Status.WARN)),
+    Rule("warns", 10, "a check that warns", _warns),
     Rule("unknown", 5, "a check that could not look", _with(Status.UNKNOWN)),
     Rule("missing", 5, "a check that the snapshot lacks", _missing),
-    Rule("disk_trend", 15, "a disk that is full soon by the last nights' slope", _bad(DISK_FULL_IN.name)),
-    Rule("repeated_restarts", 10, "a machine that keeps restarting", _bad(RESTARTS.name)),
+    Rule("disk_trend", 25, "a disk that is full soon by the last nights' slope", _warning(DISK_FULL_IN.name)),
+    Rule("repeated_restarts", 20, "a machine that keeps restarting", _warning(RESTARTS.name)),
     Rule("model_gone", 5, "a model server gone since last night", _model_gone),
-    Rule("nights_missed", 5, "a last good night too long ago", _bad(LAST_GOOD_NIGHT.name)),
+    Rule("nights_missed", 15, "a last good night too long ago", _warning(LAST_GOOD_NIGHT.name)),
     Rule("third_night", 5, "a check that is bad for the third night", _third_night),
 )
 _NO_SNAPSHOT = Row(

@@ -29,6 +29,7 @@ SECONDS = {
     "pr_digest": 6.2,
     "evolution_report": 22.5,
 }
+REPOSITORIES = ("orchard", "press", "attic")
 COMMIT = "3fa9c1d0b2e84716a5c09d8e7f6b1a2c3d4e5f60"
 
 
@@ -110,9 +111,7 @@ def file(path: str, added: int, removed: int, language: str | None = "python") -
     return {"path": path, "status": "M", "added": added, "removed": removed, "binary": False, "language": language}
 
 
-def commit_log(
-    commits: list[dict[str, Any]], repositories: tuple[str, ...] = ("orchard", "press", "attic"), **more: Any
-) -> Step:
+def commit_log(commits: list[dict[str, Any]], repositories: tuple[str, ...] = REPOSITORIES, **more: Any) -> Step:
     """Return the step ``commit_log``."""
     repos = [{"name": r, "path": f"/src/{r}", "base": "1" * 40, "tip": COMMIT, "remotes": []} for r in repositories]
     numbers = {
@@ -173,8 +172,8 @@ def pull(number: int, title: str, age_days: float, why: str = "", author: str = 
     }
 
 
-def earlier() -> Mapping[str, Report]:
-    """Return the reports of the night before."""
+def earlier(*watched: str) -> Mapping[str, Report]:
+    """Return the reports of the night before, which watched the example's repositories or ``watched``."""
     numbers = {
         "health_snapshot": {"disk_free_gib": 44.9, "memory_available_percent": 35.6, "load_per_core": 0.22},
         "threat_assessment": {"points": 0.0},
@@ -183,7 +182,11 @@ def earlier() -> Mapping[str, Report]:
         "pr_digest": {"waiting": 3.0, "opened": 0.0, "merged": 2.0},
         "evolution_report": {"lines": 48_010.0, "files": 609.0, "test_ratio": 0.409},
     }
-    return {a: Report(asset=a, night="2026-11-22", headline="", numbers=n) for a, n in numbers.items()}
+    rows = [{"name": name, "tip": COMMIT} for name in watched or REPOSITORIES]
+    data: dict[str, Any] = {"commit_log": {"repositories": rows, "commits": []}}
+    return {
+        a: Report(asset=a, night="2026-11-22", headline="", numbers=n, data=data.get(a, {})) for a, n in numbers.items()
+    }
 
 
 def briefing(steps: tuple[Step, ...], now: float = NOW, before: Mapping[str, Report] | None = None) -> Briefing:

@@ -23,6 +23,7 @@ from tests.briefing.parts import (
     check,
     commit,
     commit_log,
+    earlier,
     finding,
     health,
     pull,
@@ -129,7 +130,7 @@ def test_every_step_is_named_with_what_became_of_it(states: list[str]) -> None:
     for line in told.steps:
         if line.outcome in {"failed", "missing"}:
             assert line.asset in told.verdict.sentence
-            assert any(short.asset == line.asset for short in told.shortfalls)
+            assert any(line.asset in short.assets for short in told.shortfalls)
             assert any(need.act == "forge night --date 2026-11-23" for need in told.needs_you)
 
 
@@ -258,7 +259,7 @@ def test_a_green_night_says_how_much_could_not_be_looked_at() -> None:
 
     assert told.verdict.level is Level.GREEN
     assert "1 thing could not be looked at" in told.verdict.sentence
-    assert [short.what for short in told.shortfalls if short.kind == "gap"] == ["repository cellar"]
+    assert [short.what for short in told.shortfalls if short.kind == "gap"] == [("repository cellar",)]
 
 
 @pytest.mark.parametrize("asset", ["commit_log", "health_snapshot", "threat_assessment", "pr_digest", "code_review"])
@@ -269,7 +270,7 @@ def test_data_of_another_shape_is_a_gap(asset: str) -> None:
         told = briefing(changed(busy(), step(asset, "odd", data=data)))
         wrong = data == {"level": 7} and asset in {"pr_digest", "code_review"}  # every field of these is optional
 
-        assert wrong or any(short.kind == "gap" and short.asset == asset for short in told.shortfalls)
+        assert wrong or any(short.kind == "gap" and asset in short.assets for short in told.shortfalls)
         assert told.verdict.level is not Level.GREEN
 
 
@@ -280,6 +281,33 @@ def test_numbers_are_compared_with_the_night_before() -> None:
 
     assert (disk.tonight, disk.last_night, disk.last_is) == (38.2, 44.9, "2026-11-22")
     assert disk.moved
+
+
+def compared(watched: tuple[str, ...]) -> set[str]:
+    """Return the steps whose numbers are held against an earlier night that watched ``watched``."""
+    told = briefing(busy(), before=earlier(*watched))
+    return {figure.asset for figure in told.figures if figure.last_night is not None}
+
+
+def test_numbers_of_other_repositories_are_not_compared() -> None:
+    """A repository that came or went is no movement of the code; the machine's numbers compare as ever."""
+    code = {"commit_log", "security_review", "evolution_report"}
+    same = compared(("press", "orchard", "attic"))
+
+    assert code < same
+    for other in (("orchard",), ("orchard", "press", "attic", "new"), ("orchard", "press", "cellar")):
+        assert compared(other) == same - code
+    gone = {asset: report for asset, report in earlier().items() if asset != "commit_log"}
+    assert {f.asset for f in briefing(busy(), before=gone).figures if f.last_night is not None} == same - code
+
+
+def test_a_night_of_another_date_says_nothing_about_which_repositories_were_watched() -> None:
+    """An earlier report is compared only when the commit log of its own night names the same repositories."""
+    older = {**earlier(), "security_review": earlier()["security_review"].model_copy(update={"night": "2026-11-20"})}
+    moved = {f.asset for f in briefing(busy(), before=older).figures if f.last_night is not None}
+
+    assert "security_review" not in moved
+    assert "commit_log" in moved
 
 
 def test_numbers_that_are_none_are_left_out() -> None:
@@ -298,7 +326,7 @@ def test_the_riskiest_of_what_nobody_reviewed_are_named() -> None:
     told = briefing(changed(calm(), step("code_review", "", data={"reviewed": [], "not_reviewed": left})))
     short = next(short for short in told.shortfalls if short.kind == "not reviewed")
 
-    assert short.what == "5 changes"
+    assert short.what == ("5 changes",)
     assert [f"part{n}.py in orchard@aaaaaaaaaa (risk {n})" in short.why for n in range(5)] == [
         False,
         False,

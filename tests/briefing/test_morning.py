@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from forge_workers.briefing import slack
 from forge_workers.briefing.morning import briefing_of, load_briefing, morning_briefing
 from forge_workers.models.gateway import Gateway
 from forge_workers.night import STEPS, Step
@@ -82,12 +83,13 @@ def test_numbers_are_compared_with_the_newest_night_in_the_store(tmp_path: Path)
     """The earlier night is the nearest one before this, not this one and not an older one."""
     store = NightStore(tmp_path / "nights")
     for night, value in (("2026-11-20", 1.0), ("2026-11-21", 2.0), (NIGHT, 3.0)):
-        store.save(report("evolution_report", "").model_copy(update={"night": night, "numbers": {"lines": value}}))
+        kept = {"night": night, "numbers": {"disk_free_gib": value}}
+        store.save(report("health_snapshot", "").model_copy(update=kept))
     told = briefing_of(morning(tmp_path, busy()))
 
     assert told is not None
-    lines = next(figure for figure in told.figures if figure.name == "lines")
-    assert (lines.last_night, lines.last_is) == (2.0, "2026-11-21")
+    free = next(figure for figure in told.figures if figure.name == "disk_free_gib")
+    assert (free.last_night, free.last_is) == (2.0, "2026-11-21")
 
 
 def test_slack_is_posted_once_over_repeats(tmp_path: Path) -> None:
@@ -97,7 +99,9 @@ def test_slack_is_posted_once_over_repeats(tmp_path: Path) -> None:
         first = morning(tmp_path, busy(), settings)
         morning(tmp_path, busy(), settings)
 
-        assert posted_once(server)
+        told = briefing_of(first)
+        assert told is not None
+        assert posted_once(server, len(slack.render(told)))
         assert any(effect.target.startswith("Slack") and effect.verified for effect in first.effects)
 
 

@@ -104,6 +104,11 @@ def test_nothing_at_all_is_degraded_and_said(tmp_path: Path) -> None:
     report = report_of(tmp_path, tmp_path / "missing")
     assert report.headline == "No watched repository could be read."
     assert report.outcome is Outcome.DEGRADED
+    assert report.reasons[0] == "no repository could be read"
+    assert report.numbers == {}
+    none = report_of(tmp_path)
+    assert none.outcome is Outcome.DEGRADED
+    assert none.reasons == ("no repository could be read: none is named under repositories in forge.toml",)
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,14 @@ def test_without_a_commit_log_the_step_is_skipped(tmp_path: Path) -> None:
     assert (report.outcome, report.data) == (Outcome.SKIPPED, {"reviewed": [], "not_reviewed": []})
 
 
+def test_without_a_readable_repository_the_step_is_skipped(tmp_path: Path) -> None:
+    """Nobody looked is not the same as no diffs."""
+    tools = tools_for(tmp_path / "home", tmp_path / "missing")
+    report = code_review(request_for(tools), tools)
+    assert (report.outcome, report.numbers) == (Outcome.SKIPPED, {})
+    assert report.reasons == ("No repository could be read, so no diff could be ranked.",)
+
+
 def test_a_talkative_answer_keeps_its_first_eight_remarks() -> None:
     """The rest of a long list is guessing and counts as dropped."""
     change = FileChange(path="a.py", status="A", added=20)

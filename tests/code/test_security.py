@@ -358,6 +358,21 @@ def test_without_a_commit_log_the_step_is_skipped(tmp_path: Path, upstream: dict
     assert report.reasons == ("There is no commit log of this night, so no file could be reviewed.",)
 
 
+def test_without_a_readable_repository_the_step_is_skipped(tmp_path: Path) -> None:
+    """Nobody looked is not the same as nothing found: there is no number to read as none."""
+    report = reviewed(tmp_path, tmp_path / "missing")
+    assert (report.outcome, report.numbers) == (Outcome.SKIPPED, {})
+    assert report.reasons == ("No repository could be read, so no file could be reviewed.",)
+
+
+def test_the_night_before_the_first_commit_is_a_short_review(tmp_path: Path, repo: Repo) -> None:
+    """A repository that had nothing yet was looked at."""
+    tools = tools_for(tmp_path / "home", repo)
+    early = Window(MONDAY - 3 * DAY, MONDAY - 2 * DAY)
+    report = security_review(request_for(tools, "2026-02-27", early), tools)
+    assert (report.outcome, report.numbers["scanned_files"]) == (Outcome.RAN, 0.0)
+
+
 def test_names_and_contents_meant_to_break_a_parser_break_nothing(tmp_path: Path) -> None:
     """File names with newlines, options and bytes that are no text are read like others, and run nothing."""
     repo = hostile(tmp_path / "hostile")

@@ -162,7 +162,7 @@ def test_the_chart_shows_28_nights_in_words_too(tmp_path: Path) -> None:
 
 
 def test_a_shallow_clone_says_unknown_instead_of_growth(tmp_path: Path) -> None:
-    """A state before the clone's start is unknown. Control: the whole clone knows it."""
+    """A state before the clone's start is unknown. Control: the whole clone knows when it began."""
     shallow = repositories.shallow(tmp_path / "shallow", at=NOON)
     report = report_of(tmp_path, shallow.path, after_log=True)
     (moves,) = moves_of(report).repositories
@@ -172,8 +172,11 @@ def test_a_shallow_clone_says_unknown_instead_of_growth(tmp_path: Path) -> None:
         "its state 7 nights ago is not in this shallow clone",
         "its state 28 nights ago is not in this shallow clone",
     ]
-    whole = moves_of(report_of(tmp_path, tmp_path / "shallow-seed")).repositories[0]
-    assert whole.before[7] is not None
+    assert moves.begins is None
+    whole = report_of(tmp_path, tmp_path / "shallow-seed")
+    assert moves_of(whole).repositories[0].begins is not None
+    assert "unknown" not in whole.markdown
+    assert whole.gaps == ()
 
 
 def test_gaps_that_the_commit_log_told_are_not_told_again(tmp_path: Path) -> None:
@@ -200,21 +203,80 @@ def test_a_damaged_repository_is_a_gap_and_the_others_are_told(tmp_path: Path) -
     assert [gap.what for gap in report.gaps] == ["broken"]
 
 
+def no_first_lines_as_growth(report: Report) -> None:
+    """Check that a code's first lines are not told as growth over nights it did not see."""
+    assert "28 nights:" not in report.headline
+    assert "in 28 nights" not in report.headline
+    assert "lines_in_28_nights" not in report.numbers
+
+
+def test_a_history_shorter_than_a_stretch_says_when_it_begins(tmp_path: Path) -> None:
+    """Code of three nights ago has grown since the night before; further back there is nothing to compare with."""
+    repo = Repo(tmp_path / "r")
+    repo.commit({"a.py": "x\n" * 1000, "requirements.txt": "rich\n"}, at=NOON - 3 * DAY)
+    repo.commit({"a.py": "x\n" * 1001}, at=NOON)
+    report = report_of(tmp_path, repo.path)
+
+    no_first_lines_as_growth(report)
+    assert report.headline == "1,002 lines in 2 files: +1 in 1 night; history begins 27 Feb."
+    assert [name for name in report.numbers if name.startswith("lines_in")] == ["lines_in_1_night"]
+    assert report.markdown.count("history begins 27 Feb |") == 2
+    assert "None came or went in 1 night." in report.markdown
+    assert (report.outcome, report.gaps) == (Outcome.RAN, ())
+
+
+def test_the_check_catches_a_report_that_counts_from_nothing(tmp_path: Path) -> None:
+    """Control: the same check fails on code whose state 28 nights ago is there."""
+    repo = Repo(tmp_path / "r")
+    repo.commit({"a.py": "x\n"}, at=NOON - 30 * DAY)
+    with pytest.raises(AssertionError):
+        no_first_lines_as_growth(report_of(tmp_path, repo.path))
+
+
+def test_the_first_night_of_a_repository_has_nothing_to_compare_with(tmp_path: Path) -> None:
+    """All its lines are its first ones, and none of its dependencies came tonight."""
+    repo = Repo(tmp_path / "r")
+    repo.commit({"a.py": "x\n" * 9, "requirements.txt": "rich\n"}, at=NOON)
+    report = report_of(tmp_path, repo.path)
+
+    assert report.headline == "10 lines in 2 files: history begins 2 Mar."
+    assert report.numbers["dependencies_added"] == 0
+    assert "There is no earlier state yet." in report.markdown
+
+
+def test_a_young_repository_among_old_ones_counts_for_no_growth(tmp_path: Path) -> None:
+    """The stretches are told for the old one, and the young one is named."""
+    old, young = Repo(tmp_path / "old"), Repo(tmp_path / "young")
+    old.commit({"a.py": "x\n"}, at=NOON - 40 * DAY)
+    old.commit({"a.py": "x\n" * 3}, at=NOON)
+    young.commit({"a.py": "x\n" * 500}, at=NOON)
+    report = report_of(tmp_path, old.path, young.path)
+
+    said = "503 lines in 2 files: +2 in 1 night, +2 in 7 nights, +2 in 28 nights; young: history begins 2 Mar."
+    assert report.headline == said
+    assert report.numbers["lines_in_28_nights"] == 2
+
+
 @pytest.mark.parametrize("night", ["2026-01-01", "2199-01-01"])
 def test_nights_before_the_code_and_far_in_the_future_are_fine(tmp_path: Path, night: str) -> None:
-    """Nothing yet is nought; nothing since is no change."""
+    """Nothing yet compares with nothing; nothing since is no change."""
     repo = Repo(tmp_path / "r")
     repo.commit({"a.py": "1\n"}, at=NOON)
     report = report_of(tmp_path, repo.path, night=night)
     assert report.outcome is Outcome.RAN
-    assert report.numbers["lines_in_28_nights"] == 0
+    assert report.numbers.get("lines_in_28_nights") == (None if night < NIGHT else 0)
+    assert ("nothing to compare with yet" in report.headline) == (night < NIGHT)
     assert report.numbers["commits_28_nights"] == 0
 
 
 def test_no_repository_at_all_is_said(tmp_path: Path) -> None:
     """With nothing read there is no figure to mistake for shrunken code."""
-    report = report_of(tmp_path, tmp_path / "missing")
-    assert report.headline == "No watched repository could be read."
+    for after_log in (False, True):
+        report = report_of(tmp_path, tmp_path / "missing", after_log=after_log)
+        assert report.headline == "No watched repository could be read."
+        assert (report.outcome, report.numbers, report.images) == (Outcome.SKIPPED, {}, ())
+        assert report.reasons[0] == "no repository could be read"
+        assert "None came or went" not in report.markdown
 
 
 def test_hostile_names_become_no_markup(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from forge_workers.health import checks, probes
 from forge_workers.health.checks import GAUGES, Gauge, Status
-from forge_workers.health.probe import Probe, Reading, Scene, observe
+from forge_workers.health.probe import STALE_S, Probe, Reading, Scene, observe
 from forge_workers.report import Outcome, Receipt, Report
 from forge_workers.settings import Models
 from forge_workers.store import NightStore
-from tests.health.scenes import HEALTHY, NIGHT, tools
+from forge_workers.windows import window
+from tests.health.scenes import HEALTHY, NIGHT, settings_in, tools
 from tests.standins.forge import NOBODY
 from tests.standins.ollama import OllamaStandIn
 from tests.standins.redis import PrivateRedis
@@ -184,19 +185,6 @@ def test_a_model_server_is_asked_for_the_nights_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_repositories_in_reach_are_counted_and_the_others_named(tmp_path: Path) -> None:
-    """One readable and one missing make half; a name with markup stays one plain line."""
-    Repo(tmp_path / "app").commit({"a.py": "1\n"})
-    paths = (str(tmp_path / "app"), str(tmp_path / "gone\n<b>"))
-
-    half = probes.repositories(scene(tmp_path, repositories=paths))
-    none = probes.repositories(scene(tmp_path))
-
-    assert half.value == 50
-    assert half.detail.startswith("1 of 2; ")
-    assert none.value == 0
-
-
 def database(path: Path) -> Path:
     """Make a real SQLite file of some pages."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -290,3 +278,35 @@ def test_the_last_good_night_is_the_newest_one_with_every_report(tmp_path: Path)
     assert (first.value, first.status) == (None, Status.OK)
     assert (never.value, never.detail) == (3, "none since the first, 2026-02-28")
     assert (good.value, good.detail) == (3, "the night of 2026-02-27")
+
+
+def test_a_night_long_past_is_not_asked_for_its_last_good_night(tmp_path: Path) -> None:
+    """What a night of weeks ago finds missing before it is no fault of tonight; one and a half nights late is asked."""
+    keep_nights(NightStore(tmp_path / "nights"), "2026-02-10")
+    end = window(NIGHT, settings_in(tmp_path).zone).end_at
+    asked = probes.last_good_night(Scene(tools(tmp_path), NIGHT, end + STALE_S))
+    late = probes.last_good_night(Scene(tools(tmp_path), NIGHT, end + STALE_S + 1))
+
+    assert asked.value == 20
+    assert (late.value, late.status, late.detail) == (None, Status.OK, "not asked for a past night")
+
+
+def test_repositories_out_of_reach_are_named_with_the_reason(tmp_path: Path) -> None:
+    """One missing is a warning, none readable a failure, none named a failure too; no share of a repository is told."""
+    repo = Repo(tmp_path / "app")
+    repo.commit({"a": "1"}, at=1_772_409_600.0)
+    here, gone = str(repo.path), str(tmp_path / "gone")
+    seen = {}
+    for names in ((here,), (here, gone), (gone,), ()):
+        probe = Probe(checks.REPOSITORIES, probes.repositories, 30.0)
+        seen[names] = observe(probe, scene(tmp_path / "home", repositories=names))
+
+    told = [(check.status, check.detail) for check in seen.values()]
+    assert told == [
+        (Status.OK, "1 of 1"),
+        (Status.WARN, f"1 of 2; {gone}: it does not exist"),
+        (Status.FAIL, f"0 of 1; {gone}: it does not exist"),
+        (Status.FAIL, "none is named under repositories in forge.toml"),
+    ]
+    assert all(check.threshold == "warn when one is missing, fail when none can be read" for check in seen.values())
+    assert all("%" not in check.shown + check.threshold for check in seen.values())

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from forge_workers.health.checks import GAUGES, Status
-from forge_workers.health.probe import Probe, Reading
-from forge_workers.health.snapshot import STALE_S, health_snapshot, looks, parsed
+from forge_workers.health.probe import STALE_S, Probe, Reading
+from forge_workers.health.snapshot import health_snapshot, looks, parsed
 from forge_workers.report import Outcome, Report, Severity
 from tests.health.scenes import HEALTHY, NIGHT, NIGHT_WINDOW, gauge, look, request, snapshot_report, tools
 from tests.standins.redis import PrivateRedis

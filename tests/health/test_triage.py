@@ -89,6 +89,37 @@ def test_each_rule_fires_on_what_it_looks_for(rule: str, now: Snapshot, before: 
     assert (silent.fired, silent.points, silent.why[:9]) == (False, 0, "not seen:")
 
 
+def counted_once(result: Triage) -> None:
+    """Check that what the check of the last good night saw stands in one row only."""
+    title = "Last good night:"
+    assert [title in row.why for row in result.fired] == [True]
+
+
+@pytest.mark.parametrize(("nights", "rule", "points"), [(2.0, "nights_missed", 15), (8.0, "any_fail", 40)])
+def test_one_fact_counts_once(nights: float, rule: str, points: int) -> None:
+    """Missed nights warn by their own rule and fail as any check does, never both."""
+    result = triage(look(last_good_night=nights))
+
+    counted_once(result)
+    assert ([row.rule for row in result.fired], result.points) == ([rule], points)
+
+
+@pytest.mark.parametrize("name", ["disk_full_in", "machine", "last_good_night"])
+@pytest.mark.parametrize("status", [Status.WARN, Status.FAIL])
+def test_a_check_with_a_rule_of_its_own_fires_one_rule(name: str, status: Status) -> None:
+    """Whatever its status, one row tells it."""
+    assert len(triage(look(checks=settled(name, status))).fired) == 1
+
+
+def test_a_table_that_counts_twice_is_caught() -> None:
+    """Control: the row of the failure beside a row of the missed nights fails the same check."""
+    result = triage(look(last_good_night=8.0))
+    again = Row(rule="nights_missed", fired=True, why=result.fired[0].why, points=5)
+
+    with pytest.raises(AssertionError):
+        counted_once(total([*result.rules, again]))
+
+
 def test_a_model_server_that_was_gone_already_is_not_gone_anew() -> None:
     """The rule is about last night, not about ever."""
     gone = look(checks=settled("model_server", Status.WARN))
