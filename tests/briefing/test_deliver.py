@@ -451,6 +451,9 @@ import sys
 from pathlib import Path
 from forge_workers.briefing.deliver import deliver
 from tests.briefing.test_deliver import BUSY, chosen
+
+#: Dozens of deliveries over real sockets, or of histories made by real git: together more than a few seconds.
+pytestmark = pytest.mark.slow
 deliver(BUSY, sys.argv[3], chosen(Path(sys.argv[1]), sys.argv[2], timeout_s=60.0))
 """
 
