@@ -25,6 +25,9 @@ from tests.briefing.examples import busy, calm
 from tests.briefing.parts import NIGHT, briefing
 from tests.standins.slack import BOT, CHANNEL, TOKEN, Fault, SlackServer, slack_server
 
+#: Dozens of deliveries over real sockets: together more than a few seconds.
+pytestmark = pytest.mark.slow
+
 BUSY = slack.render(briefing(busy()))
 LATER = slack.render(briefing(busy(), now=briefing(busy()).made_at + 3600))
 CALM = slack.render(briefing(calm()))
@@ -451,9 +454,6 @@ import sys
 from pathlib import Path
 from forge_workers.briefing.deliver import deliver
 from tests.briefing.test_deliver import BUSY, chosen
-
-#: Dozens of deliveries over real sockets, or of histories made by real git: together more than a few seconds.
-pytestmark = pytest.mark.slow
 deliver(BUSY, sys.argv[3], chosen(Path(sys.argv[1]), sys.argv[2], timeout_s=60.0))
 """
 

@@ -20,7 +20,7 @@ from tests.standins import repositories
 from tests.standins.repositories import DAY, HOUR, MONDAY, Repo
 from tests.standins.tools import tools_of
 
-#: Dozens of deliveries over real sockets, or of histories made by real git: together more than a few seconds.
+#: Dozens of histories made by real git: together more than a few seconds.
 pytestmark = pytest.mark.slow
 
 NIGHT = "2026-03-02"
