@@ -113,8 +113,10 @@ def _trap(folder: Path, name: str, proof: Path) -> Path:
 
 
 def _quietly(repo: Repo, *args: str) -> None:
-    """Run git for its effect; what it asks fails in the end."""
-    subprocess.run(["git", *args], cwd=repo.path, capture_output=True, check=False, timeout=20)
+    """Run git for its effect, as a person with a name at a terminal would; what it asks fails in the end."""
+    names = {f"GIT_{who}_{what}": "ada@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(repo.path), "TERM": "xterm", **names}
+    subprocess.run(["git", *args], cwd=repo.path, env=environment, capture_output=True, check=False, timeout=20)
 
 
 def _on_a_terminal(repo: Repo, *args: str) -> None:
