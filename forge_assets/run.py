@@ -115,7 +115,7 @@ def _work(night: str, steps: Steps, tell: Teller) -> int:
                 complete = _run(dagster, automation.night.name, left, night, steps)
             _run(dagster, automation.briefing.name, [dg.AssetKey(BRIEFING)], night, steps)
             instance.forget_old_runs(dagster, steps.now())
-    except Exception as error:  # noqa: BLE001  Dagster's databases share the disk with everything else: the briefing must not need them
+    except Exception as error:  # noqa: BLE001  Dagster's databases fill the same disk, and the briefing must go out
         _keep_traceback()
         complete, cut_by = False, plain(str(error.__cause__ or error))
     _brief_without_dagster(night, steps, tell, cut_by)

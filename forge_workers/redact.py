@@ -55,7 +55,8 @@ _CONFIG_LINE = re.compile(
 #: GitHub's fine-grained token: 22 characters, an underscore, 59 more. Source: detectors of trufflehog and gitleaks.
 _GITHUB_PAT = re.compile(r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}")
 _JWT = re.compile(r"\beyJ[\w=-]{8,}\.[\w=-]{8,}\.[\w=-]+")
-_LABEL = "[redacted: "
+#: How every mask begins; a value that holds it has been hidden already and is left alone.
+LABEL = "[redacted: "
 
 
 class _Detector(Protocol):
@@ -88,8 +89,8 @@ class Redactor:
     def text(self, text: str) -> str:
         """Return ``text`` with every secret replaced by ``[redacted: <type>]``."""
         if self._own is not None:
-            text = self._own.sub(f"{_LABEL}Forge's own secret]", text)
-        text = _KEY_BLOCKS.sub(lambda m: f"{_LABEL}Private Key]" + "\n" * m[0].count("\n"), text)
+            text = self._own.sub(f"{LABEL}Forge's own secret]", text)
+        text = _KEY_BLOCKS.sub(lambda m: f"{LABEL}Private Key]" + "\n" * m[0].count("\n"), text)
         return "".join(self._line(line) for line in re.split(r"(?<=[\n\r])", text))
 
     def holds_own_secret(self, text: str) -> bool:
@@ -102,10 +103,10 @@ class Redactor:
         found: dict[str, str] = {}
         for start in range(0, len(line), _PIECE - _OVERLAP):
             for kind, value in self._found(line[start : start + _PIECE]):
-                if value.strip() and _LABEL not in value:
+                if value.strip() and LABEL not in value:
                     found.setdefault(value, kind)
         for value in sorted(found, key=len, reverse=True):
-            line = _replaced(line, value, f"{_LABEL}{found[value]}]")
+            line = _replaced(line, value, f"{LABEL}{found[value]}]")
         return line
 
     def _found(self, piece: str) -> Iterator[tuple[str, str]]:

@@ -55,16 +55,6 @@ def morning_briefing(
     return _report(told, text, image, written, Delivery(effects=sent.effects, reasons=(*reasons, *sent.reasons)))
 
 
-def load_briefing(store: NightStore, night: str) -> Briefing | None:
-    """Return the briefing of ``night`` as it was kept, or None when there is none.
-
-    Raises:
-        Damaged: A file of it does not match its manifest.
-    """
-    report = store.load(BRIEFING, night)
-    return None if report is None else briefing_of(report)
-
-
 def briefing_of(report: Report) -> Briefing | None:
     """Return the briefing that a report of ``morning_briefing`` carries, or None when another version wrote it."""
     try:

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from forge_workers.redact import LABEL
 from forge_workers.report import Severity, fingerprint
 
 #: Stands for a secret; the redactor leaves its own label alone.
-MASK = "[redacted: secret]"
+MASK = f"{LABEL}secret]"
 _BLANKS = re.compile(r"\s+")
 
 

@@ -21,10 +21,9 @@ from forge_workers.git import Repository
 from forge_workers.redact import Redactor
 from forge_workers.report import Gap, Outcome, Report, by_weight
 from forge_workers.tools import Request, Tools
-from forge_workers.windows import Window
+from forge_workers.windows import Window, nights_before, window
 
 ASSET = "code_review"
-_DAY_S = 86_400.0
 
 
 def code_review(request: Request, tools: Tools) -> Report:
@@ -41,7 +40,9 @@ def code_review(request: Request, tools: Tools) -> Report:
     if log is None or not log.repositories:
         why = f"{unseen(log)}, so no diff could be ranked."
         return _nothing(request, why, Outcome.SKIPPED)
-    repositories, past, gaps = _opened(log, request.window)
+    first = nights_before(request.night, HISTORY_NIGHTS)[-1]
+    before = Window(window(first, tools.settings.zone).start_at, request.window.start_at)
+    repositories, past, gaps = _opened(log, before)
     diffs = ranked(log.commits, past)
     if not diffs:
         return _nothing(request, "No diffs to review.", Outcome.RAN, gaps)
@@ -74,12 +75,11 @@ def _nothing(request: Request, why: str, outcome: Outcome, gaps: Iterable[Gap] =
     )
 
 
-def _opened(log: CommitLog, window: Window) -> tuple[dict[str, Repository], Mapping[tuple[str, str], Past], list[Gap]]:
+def _opened(log: CommitLog, before: Window) -> tuple[dict[str, Repository], Mapping[tuple[str, str], Past], list[Gap]]:
     """Open every repository with commits and count what the nights before did to its files."""
     opened: dict[str, Repository] = {}
     past: dict[tuple[str, str], Past] = {}
     gaps: list[Gap] = []
-    before = Window(window.start_at - HISTORY_NIGHTS * _DAY_S, window.start_at)
     for watched in log.repositories:
         if not any(commit.repository == watched.name and commit.files for commit in log.commits):
             continue

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from forge_workers.briefing import slack
-from forge_workers.briefing.morning import briefing_of, load_briefing, morning_briefing
+from forge_workers.briefing.morning import briefing_of, morning_briefing
 from forge_workers.models.gateway import Gateway
 from forge_workers.night import STEPS, Step
 from forge_workers.report import Outcome, Report
@@ -34,6 +34,13 @@ def morning(home: Path, steps: tuple[Step, ...], settings: Settings | None = Non
     return morning_briefing(request, tools(home, settings), steps=steps, sleep=Clock().sleep)
 
 
+def kept(store: NightStore) -> Report:
+    """Return the night's briefing as the store has it."""
+    report = store.load("morning_briefing", NIGHT)
+    assert report is not None
+    return report
+
+
 def test_the_morning_leaves_a_report_two_files_and_a_picture(tmp_path: Path) -> None:
     """What is returned, what lies in the home and what is loaded again are the same briefing."""
     done = morning(tmp_path, busy())
@@ -47,7 +54,7 @@ def test_the_morning_leaves_a_report_two_files_and_a_picture(tmp_path: Path) -> 
     assert (tmp_path / "briefings" / f"{NIGHT}.md").read_text() == done.markdown
     assert "<!doctype html>" in (tmp_path / "briefings" / f"{NIGHT}.html").read_text().lower()
     assert all(effect.verified for effect in done.effects if effect.target != "terminal")
-    assert load_briefing(store, NIGHT) == briefing_of(done)
+    assert briefing_of(kept(store)) == briefing_of(done)
     assert done.numbers["new_findings"] == 5.0
 
 
@@ -146,7 +153,7 @@ def test_a_hostile_night_is_kept_and_loaded(tmp_path: Path) -> None:
         done = morning(tmp_path, hostile.night(raw))
         store.save(done)
 
-        assert load_briefing(store, NIGHT) == briefing_of(done)
+        assert briefing_of(kept(store)) == briefing_of(done)
 
 
 def test_a_briefing_of_another_version_is_none(tmp_path: Path) -> None:
@@ -154,7 +161,6 @@ def test_a_briefing_of_another_version_is_none(tmp_path: Path) -> None:
     odd: dict[str, Any] = {"night": NIGHT, "level": "GREEN"}
 
     assert briefing_of(Report(asset="morning_briefing", night=NIGHT, headline="", data=odd)) is None
-    assert load_briefing(NightStore(tmp_path), NIGHT) is None
 
 
 def test_the_same_night_told_twice_is_the_same_report(tmp_path: Path) -> None:
