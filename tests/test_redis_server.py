@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from forge_workers import redis_engine, redis_server
 if sys.argv[2] == "without lock":
-    redis_server._locked = lambda lock: True
+    redis_server.locked = lambda lock: True
 print("ready", flush=True)
 sys.stdin.readline()
 socket = redis_server.ensure(Path(sys.argv[1]))

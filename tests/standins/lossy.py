@@ -48,7 +48,9 @@ class LossyRelay:
             while request := client.recv(65536):
                 server.sendall(request)
                 reply = server.recv(65536)
-                if self.lose and self.watch in request:
+                if not reply:  # the server is gone, and so must the connection be
+                    return
+                if self.lose > 0 and self.watch in request:
                     self.lose -= 1
                     return
                 time.sleep(self.delay_s)
