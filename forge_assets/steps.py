@@ -26,6 +26,8 @@ from forge_workers.windows import window
 GPU_TAG = "forge/gpu"
 
 Desk = Callable[[Request, Tools], Report]
+#: What each try at a step cost, and the terms of the GPU leases it worked under.
+_Spent = tuple[list[Usage], list[int]]
 
 
 def unheard(_: Progress) -> None:
@@ -70,6 +72,7 @@ class Steps:
         self.listener(Progress(kind="started", at=started_at, asset=asset))
         request = Request(night=night, window=window(night, self.settings.zone), upstream=upstream)
         costs: list[Usage] = []
+        terms: list[int] = []
 
         def receipt(outcome: Outcome, reasons: tuple[str, ...], effects: tuple[Effect, ...] = ()) -> Receipt:
             return Receipt(
@@ -81,30 +84,34 @@ class Steps:
                 seconds=self.monotonic() - began,
                 usage=Usage.total(costs),
                 effects=effects,
+                term=max(terms, default=None),
             )
 
         try:
-            report = self._work(desk, request, f"{asset} of {night}", costs)
+            report = self._work(desk, request, f"{asset} of {night}", (costs, terms))
         except Exception as error:
             reason = _reason(error)
             self.failed(receipt(Outcome.FAILED, (reason,)))
             raise dg.Failure(reason, allow_retries=False) from error
         return report.model_copy(update={"receipt": receipt(report.outcome, report.reasons, report.effects)})
 
-    def _work(self, desk: Desk, request: Request, purpose: str, costs: list[Usage]) -> Report:
+    def _work(self, desk: Desk, request: Request, purpose: str, spent: _Spent) -> Report:
         """Call the desk, once more when it lost the GPU lease: what was answered before is then in the cache."""
         try:
-            return self._once(desk, request, purpose, costs)
+            return self._once(desk, request, purpose, spent)
         except LeaseLost:
-            return self._once(desk, request, purpose, costs)
+            return self._once(desk, request, purpose, spent)
 
-    def _once(self, desk: Desk, request: Request, purpose: str, costs: list[Usage]) -> Report:
+    def _once(self, desk: Desk, request: Request, purpose: str, spent: _Spent) -> Report:
         gateway = self.gateway(purpose)
         try:
             return desk(request, Tools(settings=self.settings, models=gateway, history=self.store, now=self.now))
         finally:
             gateway.close()
+            costs, terms = spent
             costs.append(gateway.usage)
+            if gateway.term is not None:
+                terms.append(gateway.term)
 
     def kept(self, report: Report) -> None:
         """Say that the step has ended and its report is safe on disk."""

@@ -120,10 +120,12 @@ def gpu() -> None:
     """Show who holds the GPU, for what, since when, which term, and who waits."""
     from forge_workers import redis_server  # noqa: PLC0415  the client is not needed for --help
     from forge_workers.gpu.lease import Leases  # noqa: PLC0415
+    from forge_workers.wire import Wire  # noqa: PLC0415
 
     settings = _settings()
-    with redis_server.connect(settings) as client:
-        Console(highlight=False).print(tables.lease(Leases(client, mutex=None).status(time.time()), settings.zone))
+    redis_server.connect(settings).close()  # starts it when nobody has
+    status = Leases(Wire(redis_server.url_of(settings)), mutex=None).status(time.time())
+    Console(highlight=False).print(tables.lease(status, settings.zone))
 
 
 @app.command()

@@ -152,7 +152,19 @@ class Usage(Frozen):
 
 
 class Receipt(Frozen):
-    """What one step of a night did. The briefing is written from receipts, so it cannot claim more."""
+    """What one step of a night did. The briefing is written from receipts, so it cannot claim more.
+
+    Attributes:
+        asset: Name of the asset.
+        night: The night's key.
+        outcome: What became of it.
+        reasons: Why it was skipped, degraded or failed, one plain sentence each.
+        started_at: When it began, UTC unix seconds.
+        seconds: How long it took.
+        usage: What models cost it.
+        effects: Changes made outside its report.
+        term: Term of the GPU lease it worked under, None without one; the store refuses a lower one than it has seen.
+    """
 
     asset: str
     night: NightKey
@@ -162,6 +174,7 @@ class Receipt(Frozen):
     seconds: float = Field(ge=0)
     usage: Usage = Usage()
     effects: tuple[Effect, ...] = ()
+    term: int | None = None
 
 
 class Report(Frozen):

@@ -8,6 +8,7 @@ Layout below ``$FORGE_HOME/nights``::
                                  report.md
                                  <name>.light.svg, <name>.dark.svg
     <night>/<asset>/failure.json            the receipt of a step that failed after that
+    <night>/<asset>/fence.json              the highest term of a GPU lease that wrote there, with its lock beside it
 
 A generation is written beside under a temporary name, synced, renamed, and only then named by the manifest, which is
 itself replaced in one rename. So a reader sees the old report or the new one, never half of either. Belongs here:
@@ -23,6 +24,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from forge_workers import files
 from forge_workers.errors import BadArgs, Damaged
+from forge_workers.fence import Fence
 from forge_workers.report import Receipt, Report
 from forge_workers.windows import check_night, is_night
 
@@ -42,6 +45,9 @@ _MANIFEST = "manifest.json"
 _FAILURE = "failure.json"
 _REPORT = "report.json"
 _FINDINGS = "findings.parquet"
+_FENCE = "fence.json"
+#: The device that the steps of a night lease.
+_DEVICE = "local:0"
 #: Columns of ``findings.parquet``; the first evidence stands for all, the JSON keeps every one.
 _COLUMNS = (
     "fingerprint",
@@ -103,6 +109,7 @@ class NightStore:
 
         Raises:
             OSError: The disk is full or refuses; the report before it is untouched.
+            LeaseLost: A report made under a later GPU lease is there already; it is untouched.
         """
         folder = self.folder(report.asset, report.night)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -114,9 +121,10 @@ class NightStore:
             digests = {f.name: _digest(f) for f in sorted(beside.iterdir())}
             files.sync(beside)
             beside.rename(final)
-            (folder / _FAILURE).unlink(missing_ok=True)  # before the manifest: killed between, the step is done again
-            manifest = Manifest(generation=generation, attempt=self.attempt, files=digests)
-            files.replace(folder / _MANIFEST, manifest.model_dump_json(indent=1))
+            with _admitted(folder, report):
+                (folder / _FAILURE).unlink(missing_ok=True)  # first: killed between, the step is done again
+                manifest = Manifest(generation=generation, attempt=self.attempt, files=digests)
+                files.replace(folder / _MANIFEST, manifest.model_dump_json(indent=1))
         except BaseException:
             shutil.rmtree(beside, ignore_errors=True)
             shutil.rmtree(final, ignore_errors=True)
@@ -227,6 +235,17 @@ class NightStore:
         for entry in folder.iterdir():
             if entry.is_dir() and entry.name != keep:
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def _admitted(folder: Path, report: Report) -> AbstractContextManager[None]:
+    """Let a report made under the GPU lease in, unless a later lease has written there; others are let in as they are.
+
+    Each report has a fence of its own: two steps of one night may hold one lease after the other and store what they
+    made in any order.
+    """
+    if report.receipt is None or report.receipt.term is None:
+        return contextlib.nullcontext()
+    return Fence(folder / _FENCE).admit(_DEVICE, report.receipt.term)
 
 
 def _check(here: Path, manifest: Manifest, night: str) -> None:

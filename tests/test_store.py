@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from forge_workers.errors import BadArgs, Damaged
+from forge_workers.errors import BadArgs, Damaged, LeaseLost
 from forge_workers.report import Evidence, Finding, Outcome, Receipt, Report, Severity
 from forge_workers.store import NightStore
 
@@ -206,3 +206,32 @@ def test_control_a_writer_that_overwrites_in_place_is_caught(tmp_path: Path) -> 
 
     with pytest.raises(Damaged):
         store.load("security_review", NIGHT)
+
+
+def test_a_report_of_an_older_gpu_lease_never_replaces_a_newer_one(tmp_path: Path) -> None:
+    """A step that was paused past its lease cannot store what it made; without a term the same write is the control."""
+    store = NightStore(tmp_path)
+
+    def made(headline: str, term: int | None) -> Report:
+        ran = receipt("security_review").model_copy(update={"outcome": Outcome.RAN, "term": term})
+        return report(headline=headline).model_copy(update={"receipt": ran})
+
+    store.save(made("new", 8))
+    with pytest.raises(LeaseLost, match="term 7"):
+        store.save(made("old", 7))
+    loaded = store.load("security_review", NIGHT)
+    assert loaded is not None
+    assert (loaded.headline, loaded.receipt and loaded.receipt.term) == ("new", 8)
+    assert len([d for d in (tmp_path / NIGHT / "security_review").iterdir() if d.is_dir()]) == 1
+    store.save(report(asset="code_review").model_copy(update={"receipt": made("other", 7).receipt}))
+
+    store.save(made("control", None))
+    assert (store.load("security_review", NIGHT) or report()).headline == "control"
+
+
+def test_a_receipt_without_a_term_still_loads() -> None:
+    """Reports of an earlier version have none."""
+    kept = receipt("commit_log").model_dump(mode="json")
+    del kept["term"]
+
+    assert Receipt.model_validate(kept).term is None

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from forge_workers import redis_server
-from forge_workers.gpu.lease import Lease, Leases
+from forge_workers.gpu.lease import Lease, Leases, Priority
 from forge_workers.gpu.mutex import mutex_file
 from forge_workers.settings import Settings
+from forge_workers.wire import Wire
 
 #: Longest wait for the GPU, seconds. A night has hours; a step that waits longer is better told in the briefing.
 WAIT_S = 1800.0
@@ -28,11 +29,17 @@ def lease_for(settings: Settings, purpose: str) -> Callable[[], AbstractContextM
 
     @contextmanager
     def held() -> Iterator[Lease]:
-        client = redis_server.connect(settings)
+        redis_server.connect(settings).close()  # starts it when nobody has
+        wire = Wire(redis_server.url_of(settings))
+        leases = Leases(wire, mutex=mutex_file(settings.home))
         try:
-            with Leases(client, mutex=mutex_file(settings.home)).acquire(purpose, wait_s=WAIT_S) as lease:
+            with leases.acquire(purpose, WAIT_S, priority=Priority.NIGHT, model=_model(settings)) as lease:
                 yield lease
         finally:
-            client.close()
+            wire.close()
 
     return held
+
+
+def _model(settings: Settings) -> str | None:
+    return settings.models.generate if settings.models.engine == "ollama" else None

@@ -1,47 +1,50 @@
 """The GPU lease: one holder per device, in Redis, with a kernel lock behind it.
 
 Redis alone cannot keep two processes off a device: one that is paused past its expiry goes on when it wakes. So a
-holder counts its own time from before each request and stops trusting early; a kernel lock (``mutex.py``) excludes
-what pauses; and every grant has a term that only rises, for stores that refuse older ones. Waiters are served first
-come first served, and woken by the one who leaves.
+holder counts its own time from before each request and stops trusting early (``held.py``); a kernel lock
+(``mutex.py``) excludes what pauses; and every grant has a term that only rises, for stores that refuse older ones.
+Waiters are served by urgency, then by the model that is loaded, then first come first served (``lease.lua``); the one
+who leaves wakes the next, and one who died is noticed by those who wait (``watch.py``).
 
-Belongs here: taking, keeping and giving back. Does not belong here: what each step does in Redis (``lease.lua``), or
-who may take the lease: ``forge_assets/resources/gpu.py`` and the daemon of jobs, nobody else.
+Belongs here: standing in line for the device and taking it. Does not belong here: who may take the lease:
+``forge_assets/resources/gpu.py`` and the daemon of jobs, nobody else.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import socket
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
-
-import redis
 
 from forge_workers.errors import LeaseLost, Snooze, Transient
+from forge_workers.gpu.held import Lease
 from forge_workers.gpu.mutex import Mutex
-from forge_workers.gpu.status import Claim, LeaseStatus
+from forge_workers.gpu.renewal import Renewals
+from forge_workers.gpu.script import Asked, LeaseScript, claim_of
+from forge_workers.gpu.status import LeaseStatus, Priority
+from forge_workers.gpu.watch import PEEK_S, Watch
 from forge_workers.log import event
 from forge_workers.plain import plain
+from forge_workers.wire import Refused, Unanswered, Wire
+
+__all__ = ["Lease", "Leases", "Priority", "awake_clock"]
 
 _log = logging.getLogger(__name__)
 
-#: Share of the TTL that a holder does not use: clocks run apart, and a thread may stall between looking and acting.
-_MARGIN = 0.1
-#: Seconds after which a waiter that has not asked again counts as dead.
-_ALIVE_S = 6.0
-#: Seconds a woken waiter has to ask again, before the next one gets its turn.
-_HAND_OVER_S = 2.0
-#: Longest time in seconds that a waiter sleeps on the server: a third of its sign of life.
-_SLEEP_S = 2.0
-#: Seconds between two looks at the kernel lock, which cannot wake anybody; it is free at once unless a holder overran.
-_LOOK_S = 0.01
-_SCRIPT = Path(__file__).with_name("lease.lua")
+#: Longest time in seconds that a waiter sleeps on the server. Half a hand-over, so that whoever is woken late can still
+#: trust its grant from when it last asked; and far below its sign of life.
+_SLEEP_S = 1.0
+#: Share of the hand-over after which a woken waiter asks again instead of trusting what is left of it.
+_FRESH = 0.6
+#: Longest time in seconds that a waiter bears without Redis: it is started again in one or two.
+_AWAY_S = 5.0
+#: Seconds of waiting after which a waiter counts as one class more urgent: training waits half an hour at most behind
+#: work that keeps coming, and a step of the night a quarter, which is also what one long answer may take.
+_AGEING_S = 900.0
+#: Seconds without progress after which a lease is renewed no more; above the 600 s that a model may take to load.
+_STALL_S = 900.0
 
 
 def awake_clock() -> float:
@@ -56,63 +59,68 @@ class Leases:
     """The lease of one device.
 
     Args:
-        client: A client that decodes replies and has a socket timeout, as ``redis_server.connect`` gives.
+        wire: The way to Redis.
         device: The device, ``<host>:<number>``.
-        ttl_s: Seconds after which a silent holder has lost the lease.
+        ttl_s: Seconds after which a silent holder has lost the lease; the same in every process.
         mutex: The kernel lock's file (``mutex.mutex_file``); None only where processes share no machine, where the term
             alone keeps a late holder out.
         clock: Seconds that only rise; another only in tests.
+        stall_s: Seconds without progress after which a lease is renewed no more.
+        ageing_s: Seconds of waiting after which a waiter counts as one class more urgent.
     """
 
     def __init__(
         self,
-        client: redis.Redis,
+        wire: Wire,
         device: str = "local:0",
         ttl_s: float = 30.0,
         *,
         mutex: Path | None,
         clock: Callable[[], float] = awake_clock,
+        stall_s: float = _STALL_S,
+        ageing_s: float = _AGEING_S,
     ) -> None:
         self.device = device
         self.ttl_s = ttl_s
+        self.stall_s = stall_s
         self.clock = clock
-        self._client = client
+        self.script = LeaseScript(wire, device, ttl_s, ageing_s)
+        self.renewals = Renewals(ttl_s / 3, self.script.hand_s / 8)
         self._mutex = mutex
-        self._script = client.register_script(_SCRIPT.read_text(encoding="utf-8"))
-        base = f"{{forge:gpu:{device}}}"
-        self._keys = [f"{base}:{name}" for name in ("lease", "holder", "term", "queue")]
-        self._held: set[Lease] = set()
-        self._renewing = threading.Lock()
-        self._renewer: threading.Thread | None = None
-        timeout_s = client.connection_pool.connection_kwargs.get("socket_timeout")
-        self._sleep_s = _SLEEP_S if timeout_s is None else min(_SLEEP_S, timeout_s / 2)
 
-    def acquire(self, purpose: str, wait_s: float) -> Lease:
-        """Wait for the device in line, first come first served, and take it.
+    def acquire(
+        self, purpose: str, wait_s: float, *, priority: Priority = Priority.INTERACTIVE, model: str | None = None
+    ) -> Lease:
+        """Wait for the device in line and take it.
 
         Args:
             purpose: What for, shown to those who wait.
             wait_s: Longest wait in seconds; 0 asks once.
+            priority: How urgent it is.
+            model: The model it will use; among equals, who uses the one that is loaded goes first.
 
         Raises:
-            Snooze: Somebody else held it all the time; the message says who.
+            Snooze: Somebody else held it all the time; the message says who, or why nobody may have it yet.
             Transient: Redis does not answer. The lease may have been granted; it was given back or expires by itself.
         """
-        token = secrets.token_hex(16)
-        until = self.clock() + wait_s
+        token, until = secrets.token_hex(16), self.clock() + wait_s
+        mutex = Mutex(self._mutex) if self._mutex is not None else None
+        line = _Line(self, token, claim_of(priority, purpose, model), mutex, until)
+        lease = None
         try:
-            granted = self._wait_turn(token, purpose, until)
-            if granted is not None:
-                lease = self._entered(Lease(self, token, *granted), until)
+            lease = line.turn(self._mutex)
+            if lease is not None:
+                lease.enter(until)
                 event(_log, "lease.granted", device=self.device, term=lease.term, purpose=plain(purpose))
                 return lease
         except BaseException as error:
-            self.give_back(token)  # a lost reply may have been a grant
-            if isinstance(error, redis.RedisError | LeaseLost):
+            self._leave(token, mutex, lease)  # a lost reply may have been a grant
+            if isinstance(error, Transient | LeaseLost):
                 raise Transient(f"GPU {self.device} cannot be had: {plain(str(error))}") from error
             raise
-        self.give_back(token)
-        raise Snooze(self.ttl_s, f"{self.status(time.time()).sentence}: no turn within {wait_s:.0f} s")
+        user = mutex.note().pid if mutex is not None else None
+        self._leave(token, mutex, None)
+        raise Snooze(self.ttl_s, f"{self._why(line.last, user)}: no turn within {wait_s:.0f} s")
 
     def status(self, now: float) -> LeaseStatus:
         """Return who holds the device and who waits.
@@ -123,172 +131,115 @@ class Leases:
         Raises:
             Transient: Redis does not answer.
         """
-        try:
-            left_ms, term, holder, waiters = self.call("status", "")
-        except redis.RedisError as error:
-            raise Transient(f"GPU {self.device} cannot be looked at: Redis says {plain(str(error))}") from error
-        return LeaseStatus(
-            device=self.device,
-            observed_at=now,
-            holder=Claim.from_hash(holder) if left_ms > 0 and holder else None,
-            expires_in_s=left_ms / 1000 if left_ms > 0 else None,
-            term=term,
-            waiters=tuple(Claim.from_hash(facts) for facts in waiters),
-        )
-
-    def call(self, operation: str, token: str, *args: str | float) -> Any:
-        """Run one operation of ``lease.lua``; what it takes and returns stands there."""
-        return self._script(keys=self._keys, args=[operation, token, *args])
+        return self.script.status(now)
 
     def give_back(self, token: str) -> None:
         """Leave the line, or end the lease of ``token`` and wake the next. Without Redis it expires by itself."""
         try:
-            self.call("release", token, _ms(min(_HAND_OVER_S, self.ttl_s)))
-        except redis.RedisError as error:
+            self.script.call("release", token)
+        except Transient as error:
             event(_log, "lease.not_given_back", logging.WARNING, device=self.device, error=error)
 
-    def let_go(self, lease: Lease) -> bool:
-        """Renew ``lease`` no longer, and say whether it was kept until now."""
-        with self._renewing:
-            kept = lease in self._held
-            self._held.discard(lease)
-        return kept
+    def end_dead(self, token: str) -> None:
+        """End the lease of a holder on this machine that has let go of the kernel lock, if Redis still knows it.
 
-    def _entered(self, lease: Lease, until: float) -> Lease:
-        """Keep ``lease`` renewed from now on, and take the kernel lock."""
-        with self._renewing:
-            self._held.add(lease)
-            if self._renewer is None or not self._renewer.is_alive():  # one thread serves all leases of a process
-                self._renewer = threading.Thread(target=self._renew_all, name="lease-renewal", daemon=True)
-                self._renewer.start()
-        try:
-            if self._mutex is not None:
-                lease.enter(Mutex(self._mutex), until)
-        except BaseException:
+        Raises:
+            Transient: Redis does not answer.
+        """
+        if self.script.call("release", token):
+            event(_log, "lease.holder_gone", logging.WARNING, device=self.device)
+
+    def _leave(self, token: str, mutex: Mutex | None, lease: Lease | None) -> None:
+        if lease is not None:
             lease.release()
-            raise
-        return lease
+            return
+        if mutex is not None:
+            mutex.close()
+        self.give_back(token)
 
-    def _renew_all(self) -> None:
-        while True:
-            time.sleep(self.ttl_s / 3)
-            with self._renewing:
-                held = tuple(self._held)
-                if not held:
-                    self._renewer = None
-                    return
-            for lease in held:
-                lease.renew()
-
-    def _wait_turn(self, token: str, purpose: str, until: float) -> tuple[int, float] | None:
-        """Return the term and when the request that was granted was sent, or None when the wait ran out."""
-        facts = (plain(purpose, 100), os.getpid(), socket.gethostname())
-        times = (_ms(self.ttl_s), _ms(_ALIVE_S), _ms(min(_HAND_OVER_S, self.ttl_s)))
-        while True:
-            sent_at = self.clock()
-            term, wait_ms = self.call("ask", token, *times, *facts)
-            if term:
-                return term, sent_at
-            left_s = until - self.clock()
-            if left_s <= 0:
-                return None
-            # Woken by the one who leaves; or by the end of a silent holder's lease; or to give a sign of life.
-            sleep_s = min(left_s, self._sleep_s, wait_ms / 1000 if wait_ms > 0 else self._sleep_s)
-            self._client.blpop(f"{self._keys[0]}:wake:{token}", max(sleep_s, 0.001))
+    def _why(self, last: Asked, user: int | None) -> str:
+        if not last.held_back:
+            return self.status(time.time()).sentence
+        if user is not None:
+            return f"GPU {self.device} is still in use by process {user}, which Redis, just started, does not know"
+        wait = f"for another {last.wait_ms / 1000:.0f} s"
+        return f"GPU {self.device} is given to nobody {wait}, because Redis has just started and may forget a holder"
 
 
-class Lease:
-    """The right to use the device, until released or lost. Made by :meth:`Leases.acquire`; a context manager.
+class _Line:
+    """One waiter's place in line.
 
     Attributes:
-        term: Which time round this is; above every earlier one. Stores refuse writes of a lower term.
-        token: Proof of holding, known to this holder alone.
+        last: What came of asking the last time.
     """
 
-    def __init__(self, leases: Leases, token: str, term: int, sent_at: float) -> None:
-        self.token = token
-        self.term = term
+    def __init__(
+        self, leases: Leases, token: str, claim: tuple[str | int, ...], mutex: Mutex | None, until: float
+    ) -> None:
+        self.last = Asked(0, 0, held_back=False)
         self._leases = leases
-        self._mutex: Mutex | None = None
-        self._trusted_until = 0.0
-        self._lost: str | None = None
-        self._trust_from(sent_at)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def check(self) -> None:
-        """Return if the device may still be used; call it before each batch.
-
-        Raises:
-            LeaseLost: It may not, and never again under this lease.
-        """
-        if self._lost is None and self._leases.clock() >= self._trusted_until:
-            self._lose("it was not renewed in time")
-        if self._lost is not None:
-            raise LeaseLost(f"the lease of GPU {self._leases.device} (term {self.term}) is over: {self._lost}")
-
-    def release(self) -> None:
-        """Give the device back and wake the next in line; a second or late call harms nobody."""
-        if not self._leases.let_go(self):
-            return
-        self._lost = self._lost or "it was given back"
-        if self._mutex is not None:
-            self._mutex.close()  # first, so that the next holder finds it free
-        self._leases.give_back(self.token)
-        event(_log, "lease.released", device=self._leases.device, term=self.term)
-
-    def enter(self, mutex: Mutex, until: float) -> None:
-        """Wait for the kernel lock too, and make the term higher than any it has seen.
-
-        Raises:
-            Snooze: A process that lost the lease has not let go of the device by ``until``.
-            LeaseLost: The lease ended meanwhile.
-        """
+        self._token = token
+        self._claim = claim
         self._mutex = mutex
-        device, clock = self._leases.device, self._leases.clock
-        while not mutex.taken():
-            self.check()
-            if clock() >= until:
-                message = f"GPU {device} is still in use by process {mutex.note()[1]}, whose lease is over"
-                raise Snooze(self._leases.ttl_s, message)
-            time.sleep(_LOOK_S)
-        newest, _ = mutex.note()
-        if self.term <= newest:  # Redis has lost its counter, this file has not
-            self.term = int(self._leases.call("lift", self.token, newest))
-            if self.term == 0:
-                self._lose("it expired or was taken away")
-        self.check()
-        mutex.write(self.term)
+        self._until = until
 
-    def renew(self) -> None:
-        """Extend the lease if it is still ours; anything but a clear yes ends the trust for good."""
-        sent_at = self._leases.clock()
-        if self._lost is not None or sent_at >= self._trusted_until:
-            self._lose("it was not renewed in time")
-            return
+    def turn(self, path: Path | None) -> Lease | None:
+        """Wait for the turn; return the lease, renewed from now on, or None when the wait ran out.
+
+        Args:
+            path: The kernel lock's file, watched while somebody else holds it.
+
+        Raises:
+            Transient: Redis does not answer, or refuses.
+        """
+        clock, hand_s = self._leases.clock, self._leases.script.hand_s
+        watch, answered_at = None, clock()
         try:
-            extended = self._leases.call("renew", self.token, _ms(self._leases.ttl_s))
-        except redis.RedisError as error:
-            self._lose(f"its renewal is unknown, Redis says {plain(str(error))}")
-            return
-        if extended == 1:
-            self._trust_from(sent_at)
-        else:
-            self._lose("it expired or was taken away")
+            while True:
+                sent_at = clock()
+                try:
+                    self._ask()
+                except (Unanswered, Refused) as error:
+                    self._bear(error, answered_at)
+                    continue
+                answered_at = sent_at
+                if self.last.term:
+                    return self._lease(self.last.term, sent_at, self._leases.ttl_s, at_once=False)
+                left_s = self._until - clock()
+                if left_s <= 0:
+                    return None
+                self._leases.renewals.ready()
+                if watch is None and path is not None:
+                    watch = Watch(path, self._leases.end_dead)
+                # Woken by the one who leaves; or by the end of a silent holder's lease; or to give a sign of life.
+                term = self._leases.script.woken(self._token, min(left_s, self._sleep_s()))
+                if term and clock() < sent_at + hand_s * _FRESH:
+                    return self._lease(term, sent_at, hand_s, at_once=True)
+        finally:
+            if watch is not None:
+                watch.stop()
 
-    def _trust_from(self, sent_at: float) -> None:
-        """Trust the lease for its TTL less a margin, counted from before the request: the server counts from later."""
-        self._trusted_until = sent_at + self._leases.ttl_s * (1 - _MARGIN)
+    def _ask(self) -> None:
+        """Ask; when nothing is granted after a start of Redis, ask with the kernel lock as proof that nobody works."""
+        self.last = self._leases.script.ask(self._token, self._claim, proof=False)
+        if self.last.held_back and self._mutex is not None and self._mutex.taken():
+            self.last = self._leases.script.ask(self._token, self._claim, proof=True)
+            if not self.last.term:  # another was first in line
+                self._mutex.let_go()
 
-    def _lose(self, why: str) -> None:
-        if self._lost is None:
-            self._lost = why
-            event(_log, "lease.lost", logging.WARNING, device=self._leases.device, term=self.term, why=why)
+    def _bear(self, error: Unanswered | Refused, answered_at: float) -> None:
+        """Pause while Redis restarts; raise ``error`` when it is away for too long or refuses for another reason."""
+        now, starts = self._leases.clock(), isinstance(error, Unanswered) or error.code == "LOADING"
+        if not starts or now >= self._until or now - answered_at > _AWAY_S:
+            raise error
+        time.sleep(PEEK_S)
 
+    def _sleep_s(self) -> float:
+        longest = PEEK_S if self.last.held_back else min(_SLEEP_S, self._leases.script.hand_s / 2)
+        return min(longest, self.last.wait_ms / 1000) if self.last.wait_ms > 0 else longest
 
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
+    def _lease(self, term: int, sent_at: float, for_s: float, *, at_once: bool) -> Lease:
+        """Return the lease granted after ``sent_at`` for ``for_s`` seconds, and keep it renewed."""
+        lease = Lease(self._leases, self._token, term, self._mutex, sent_at=sent_at, for_s=for_s)
+        self._leases.renewals.keep(lease, at_once=at_once)
+        return lease

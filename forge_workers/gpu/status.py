@@ -1,19 +1,32 @@
 """Who holds the GPU and who waits for it, for people.
 
 Belongs here: the values and their words; they inform and decide nothing. Does not belong here: asking Redis, which
-``lease.py`` does.
+``lease.py`` does. Plain data classes, because every daemon that takes the lease loads them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Self
 
 from forge_workers.plain import plain
-from forge_workers.report import Frozen
 
 
-class Claim(Frozen):
+class Priority(IntEnum):
+    """How urgent a use of the GPU is; the lower goes first, and every waiter becomes more urgent with time."""
+
+    #: A person waits for it.
+    INTERACTIVE = 0
+    #: A step of the night.
+    NIGHT = 1
+    #: Hours of training, which wants the whole device to itself.
+    TRAINING = 2
+
+
+@dataclass(frozen=True)
+class Claim:
     """Who holds the device or waits for it.
 
     Attributes:
@@ -21,21 +34,37 @@ class Claim(Frozen):
         pid: Process number on ``host``.
         host: Name of the machine.
         since_at: When it was granted, or first asked for; UTC unix seconds by the server's clock.
+        priority: How urgent it is.
+        model: The model it works with, None when it did not say.
+        overtaken: How often one who came later went first, because its model was loaded.
     """
 
     purpose: str
     pid: int
     host: str
     since_at: float
+    priority: Priority = Priority.INTERACTIVE
+    model: str | None = None
+    overtaken: int = 0
 
     @classmethod
-    def from_hash(cls, flat: Sequence[str]) -> Self:
+    def from_hash(cls, flat: Sequence[bytes]) -> Self:
         """Read what ``lease.lua`` keeps: names and values in turn."""
-        facts = dict(zip(flat[::2], flat[1::2], strict=True))
-        return cls(purpose=facts["purpose"], pid=int(facts["pid"]), host=facts["host"], since_at=float(facts["since"]))
+        texts = [word.decode("utf-8", "replace") for word in flat]
+        facts = dict(zip(texts[::2], texts[1::2], strict=True))
+        return cls(
+            purpose=facts["purpose"],
+            pid=int(facts["pid"]),
+            host=facts["host"],
+            since_at=float(facts["since"]),
+            priority=Priority(int(facts["class"])),
+            model=facts["model"] or None,
+            overtaken=int(facts["overtaken"]),
+        )
 
 
-class LeaseStatus(Frozen):
+@dataclass(frozen=True)
+class LeaseStatus:
     """What ``forge gpu`` shows.
 
     Attributes:

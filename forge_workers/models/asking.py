@@ -27,6 +27,10 @@ _LOG = logging.getLogger(__name__)
 class Held(Protocol):
     """A lease that was taken."""
 
+    @property
+    def term(self) -> int | None:
+        """Which time round it is, None where nobody counts."""
+
     def check(self) -> None:
         """Raise ``LeaseLost`` when it is no longer held."""
 
@@ -41,6 +45,7 @@ class Asking:
 
     Attributes:
         fault: Why nothing more is asked, or None.
+        term: Of the lease that was taken last, None when none was.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Asking:
         clock: Callable[[], float],
     ) -> None:
         self.fault: ModelFault | None = None if engine else NoServer("the settings choose to ask no model")
+        self.term: int | None = None
         self._engine = engine
         self._lease = lease
         self._clock = clock
@@ -146,6 +152,7 @@ class Asking:
             self.fault = ModelFault(f"the GPU lease cannot be had: {error}")
             raise self.fault from error
         self._held_since = self._clock()
+        self.term = held.term
         return held.check
 
     def _note(self, fault: ModelFault) -> None:

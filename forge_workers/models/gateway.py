@@ -109,6 +109,11 @@ class Gateway:
         """What this gateway cost since it was made."""
         return self._asking.usage
 
+    @property
+    def term(self) -> int | None:
+        """The term of the GPU lease that was taken last, None when none was."""
+        return self._asking.term
+
     def generate(self, prompt: Prompt, *, schema: type[BaseModel] | None = None, budget: Budget) -> Answer:
         """Ask, or say why there is no answer; never raises for a fault of the model.
 

@@ -1,5 +1,6 @@
 """The frame around every step: a receipt whatever happens, and a report kept whole or told in memory."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from forge_workers.report import Effect, Image, Outcome, Report
 from forge_workers.settings import load
 from forge_workers.store import NightStore
 from forge_workers.tools import Request, Tools
+from tests.standins.lease import LeaseStandIn
+from tests.standins.ollama import OllamaStandIn
 
 NIGHT = "2026-11-23"
 
@@ -124,6 +127,27 @@ def test_a_step_that_lost_the_gpu_lease_is_tried_once_more(tmp_path: Path) -> No
     assert one.store.load("some_desk", NIGHT).receipt.usage.saved_by_rules == 4  # type: ignore[union-attr]
     tries.clear()
     assert not materialised(one, partial(unlucky, 2)).success
+
+
+def test_a_receipt_tells_the_term_of_the_gpu_lease(tmp_path: Path) -> None:
+    """A step that asked the model carries the term it worked under, the newest one when it was tried twice."""
+    lease, tries = LeaseStandIn(), list[int]()
+
+    def asks(request: Request, tools: Tools) -> Report:
+        tries.append(1)
+        tools.models.warm_up()
+        if len(tries) == 1:
+            raise LeaseLost
+        return Report(asset="some_desk", night=request.night, headline="Done.")
+
+    with OllamaStandIn() as server:
+        chosen = server.settings(tmp_path)
+        one = replace(steps(tmp_path, []), gateway=lambda _: open_gateway(chosen, lease=lease))
+        assert materialised(one, asks).success
+    assert one.store.load("some_desk", NIGHT).receipt.term == 2  # type: ignore[union-attr]
+
+    assert materialised(steps(tmp_path, []), good).success
+    assert one.store.load("some_desk", NIGHT).receipt.term is None  # type: ignore[union-attr]
 
 
 def test_a_report_that_cannot_be_stored_is_told_with_the_reason(tmp_path: Path) -> None:

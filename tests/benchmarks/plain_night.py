@@ -23,6 +23,7 @@ from forge_workers.report import Receipt, Report
 from forge_workers.store import NightStore
 from forge_workers.tools import Request, Tools
 from forge_workers.windows import window
+from forge_workers.wire import Wire
 
 _DESKS = {
     "gpu_readiness": readiness.gpu_readiness,
@@ -68,10 +69,9 @@ def main(night: str) -> None:
 def _lease(chosen: settings.Settings, asset: str) -> Callable[[], AbstractContextManager[Lease]]:
     @contextmanager
     def held() -> Iterator[Lease]:
-        with (
-            redis_server.connect(chosen) as client,
-            Leases(client, mutex=mutex_file(chosen.home)).acquire(asset, wait_s=60.0) as lease,
-        ):
+        redis_server.connect(chosen).close()  # starts it when nobody has
+        wire = Wire(redis_server.url_of(chosen))
+        with closing(wire), Leases(wire, mutex=mutex_file(chosen.home)).acquire(asset, wait_s=60.0) as lease:
             yield lease
 
     return held

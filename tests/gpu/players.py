@@ -14,8 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from forge_workers.errors import LeaseLost, Snooze
-from forge_workers.gpu.lease import Leases
-from forge_workers.redis_engine import client_of
+from tests.gpu.holding import leases_at
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -71,7 +70,7 @@ class Device:
 
 def compete(redis_socket: Path, home: Path, mutex: Path | None, for_s: float, ttl_s: float) -> None:
     """Take the lease again and again for ``for_s`` seconds, use the device and write to the store."""
-    leases = Leases(client_of(redis_socket), ttl_s=ttl_s, mutex=mutex)
+    leases = leases_at(redis_socket, ttl_s=ttl_s, mutex=mutex)
     store, device = FencedStore(home / "store"), Device(home / "device")
     end = time.monotonic() + for_s
     while time.monotonic() < end:
@@ -87,7 +86,7 @@ def compete(redis_socket: Path, home: Path, mutex: Path | None, for_s: float, tt
 
 def hold(redis_socket: Path, mutex: Path | None, ttl_s: float, told: Connection) -> None:
     """Take the lease, tell its term, and keep it until killed."""
-    with Leases(client_of(redis_socket), ttl_s=ttl_s, mutex=mutex).acquire("holder", wait_s=10) as lease:
+    with leases_at(redis_socket, ttl_s=ttl_s, mutex=mutex).acquire("holder", wait_s=10) as lease:
         told.send(lease.term)
         time.sleep(600)
 
@@ -96,7 +95,7 @@ def sleep_before_writing(
     redis_socket: Path, store: FencedStore, mutex: Path | None, ttl_s: float, told: Connection
 ) -> None:
     """Take the lease, check it, be stopped by a signal, and write when continued: the worst moment there is."""
-    with Leases(client_of(redis_socket), ttl_s=ttl_s, mutex=mutex).acquire("sleeper", wait_s=10) as lease:
+    with leases_at(redis_socket, ttl_s=ttl_s, mutex=mutex).acquire("sleeper", wait_s=10) as lease:
         lease.check()
         told.send(lease.term)
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from forge_workers.errors import Snooze
-from forge_workers.gpu.lease import Leases
 from forge_workers.gpu.mutex import mutex_file
 from tests.gpu import players
-from tests.gpu.holding import LEASE, until
+from tests.gpu.holding import LEASE, leases_at, until
 from tests.standins.redis import PrivateRedis
 
 pytestmark = pytest.mark.slow
@@ -28,12 +27,11 @@ def in_order(terms: list[int]) -> bool:
     return all(earlier <= later for earlier, later in pairwise(terms))
 
 
-def test_a_killed_holder_is_followed_within_its_ttl_and_a_second(redis_server: PrivateRedis, tmp_path: Path) -> None:
-    """After SIGKILL the waiter gets the lease when the TTL ends, and the kernel lock is free by then."""
-    mutex = mutex_file(tmp_path)
-    leases = Leases(redis_server.client(), ttl_s=1.5, mutex=mutex)
+def test_a_killed_holder_is_followed_within_its_ttl_and_a_second(redis_server: PrivateRedis) -> None:
+    """Where no kernel lock tells, after SIGKILL the waiter gets the lease when the TTL ends."""
+    leases = leases_at(redis_server.socket, ttl_s=1.5)
     hear, tell = players.pipe()
-    with players.running(players.hold, redis_server.socket, mutex, 1.5, tell) as holder:
+    with players.running(players.hold, redis_server.socket, None, 1.5, tell) as holder:
         assert hear.recv() == 1
         taken: list[float] = []
 
@@ -55,7 +53,7 @@ def test_a_killed_holder_is_followed_within_its_ttl_and_a_second(redis_server: P
 
 def test_a_killed_waiter_costs_the_next_one_two_seconds_at_most(redis_server: PrivateRedis) -> None:
     """A turn handed to a process that was killed in line goes on to the next one."""
-    leases = Leases(redis_server.client(), mutex=None)
+    leases = leases_at(redis_server.socket)
     first = leases.acquire("first", wait_s=0)
     _, tell = players.pipe()
     with players.running(players.hold, redis_server.socket, None, 30.0, tell) as dead:
@@ -78,7 +76,7 @@ def test_a_holder_that_slept_past_its_lease_writes_nothing(
     with players.running(players.sleep_before_writing, redis_server.socket, store, None, 0.5, tell) as sleeper:
         hear.recv()
         until(lambda: not client.exists(LEASE))
-        with Leases(client, mutex=None).acquire("next", wait_s=5) as lease:
+        with leases_at(redis_server.socket).acquire("next", wait_s=5) as lease:
             assert store.write(lease.term)
             os.kill(sleeper.pid or 0, signal.SIGCONT)
             assert hear.recv() is not fenced
@@ -92,7 +90,7 @@ def test_a_stopped_holder_keeps_the_kernel_lock(redis_server: PrivateRedis, tmp_
     with players.running(players.sleep_before_writing, redis_server.socket, store, mutex, 0.5, tell) as sleeper:
         hear.recv()
         until(lambda: not client.exists(LEASE))
-        leases = Leases(client, mutex=mutex)
+        leases = leases_at(redis_server.socket, mutex=mutex)
         with pytest.raises(Snooze, match=f"still in use by process {sleeper.pid}"):
             leases.acquire("next", wait_s=0.3)
         os.kill(sleeper.pid or 0, signal.SIGCONT)
@@ -109,7 +107,7 @@ def test_a_storm_of_stops_lets_no_stale_write_in(redis_server: PrivateRedis, tmp
     Without the kernel lock the same run is the control: holders stopped past their lease then do overlap.
     """
     mutex, chance = mutex_file(tmp_path) if with_mutex else None, random.Random(7)
-    leases = Leases(redis_server.client(), mutex=mutex)
+    leases = leases_at(redis_server.socket, mutex=mutex)
     with ExitStack() as stack:
         game = [redis_server.socket, tmp_path, mutex, 6.0, 0.3]
         crowd = [stack.enter_context(players.running(players.compete, *game)) for _ in range(5)]

@@ -8,14 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import redis
 
 from forge_workers.errors import LeaseLost, Snooze, Transient
-from forge_workers.gpu.lease import Lease, Leases
+from forge_workers.gpu.held import Lease
+from forge_workers.gpu.lease import Leases
 from forge_workers.gpu.mutex import Mutex, mutex_file
-from forge_workers.redis_engine import client_of
 from tests.gpu import broken
-from tests.gpu.holding import LEASE, HandClock, holds, until
+from tests.gpu.holding import LEASE, HandClock, holds, leases_at, until
 from tests.standins.lossy import lossy_relay
 from tests.standins.redis import PrivateRedis
 
@@ -24,7 +23,7 @@ from tests.standins.redis import PrivateRedis
 def test_a_lease_is_renewed_at_a_third_of_its_ttl(redis_server: PrivateRedis) -> None:
     """A lease outlives its TTL many times while its holder lives, and one lost renewal ends it for good."""
     client = redis_server.client()
-    lease = Leases(client, ttl_s=0.3, mutex=None).acquire("work", wait_s=0)
+    lease = leases_at(redis_server.socket, ttl_s=0.3).acquire("work", wait_s=0)
     for _ in range(10):
         time.sleep(0.1)
         lease.check()
@@ -38,7 +37,7 @@ def test_a_lease_is_renewed_at_a_third_of_its_ttl(redis_server: PrivateRedis) ->
 def test_trust_ends_before_the_ttl_on_the_holders_own_clock(redis_server: PrivateRedis) -> None:
     """At nine tenths of the TTL without a renewal the holder stops, whatever Redis or the wall clock says."""
     client, clock = redis_server.client(), HandClock()
-    lease = Leases(client, ttl_s=30, mutex=None, clock=clock).acquire("work", wait_s=0)
+    lease = leases_at(redis_server.socket, ttl_s=30, clock=clock).acquire("work", wait_s=0)
     clock.now += 26.9
     lease.check()
     clock.now += 0.2
@@ -54,13 +53,12 @@ def test_trust_ends_before_the_ttl_on_the_holders_own_clock(redis_server: Privat
 def test_time_is_counted_from_before_the_request(redis_server: PrivateRedis, tmp_path: Path) -> None:
     """With late replies no holder trusts a lease that Redis has ended; counting from the reply is caught."""
     with lossy_relay(tmp_path / "r", redis_server.socket) as relay:
-        client = redis.Redis(unix_socket_path=str(relay.path), decode_responses=True)
-        leases, server = Leases(client, ttl_s=1.0, mutex=None), redis_server.client()
-        client.ping()
+        leases, server = leases_at(relay.path, ttl_s=1.0), redis_server.client()
+        leases.script.wire.call("PING")
         relay.delay_s = 0.6
         right = leases.acquire("right", wait_s=0)
-        wrong = broken.trust_from_the_reply(Lease(leases, "x", 1, sent_at=0.0))
-        leases.let_go(right)  # no renewals: what counts here is the first request
+        wrong = broken.trust_from_the_reply(Lease(leases, "x", 1, None, sent_at=0.0, for_s=1.0))
+        leases.renewals.drop(right)  # no renewals: what counts here is the first request
         until(lambda: not server.exists(LEASE))
         assert not holds(right)
         assert holds(wrong)
@@ -70,7 +68,7 @@ def test_a_dead_redis_ends_the_lease_before_its_ttl(
     redis_server: PrivateRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When Redis is killed the next renewal is unknown, and unknown means lost."""
-    lease = Leases(redis_server.client(), ttl_s=1.5, mutex=None).acquire("work", wait_s=0)
+    lease = leases_at(redis_server.socket, ttl_s=1.5).acquire("work", wait_s=0)
     started = time.monotonic()
     redis_server.kill()
     with caplog.at_level(logging.WARNING):
@@ -78,13 +76,13 @@ def test_a_dead_redis_ends_the_lease_before_its_ttl(
         assert time.monotonic() - started < 1.5
     assert "lease.lost" in caplog.text
     lease.release()
-    with pytest.raises(Transient, match="GPU local:0 cannot be had: Error"):
-        Leases(redis_server.client(), mutex=None).acquire("work", wait_s=0)
+    with pytest.raises(Transient, match="GPU local:0 cannot be had: no Redis answers"):
+        leases_at(redis_server.socket).acquire("work", wait_s=0)
 
 
 def test_a_restart_of_redis_between_two_renewals_is_survived(redis_server: PrivateRedis) -> None:
     """A token that reached the disk is there again, so its holder keeps the lease."""
-    leases = Leases(redis_server.client(), mutex=None)
+    leases = leases_at(redis_server.socket)
     with leases.acquire("work", wait_s=0) as lease:
         redis_server.client().waitaof(1, 0, 5_000)
         redis_server.kill()
@@ -116,41 +114,42 @@ def test_terms_rise_through_restart_and_flush(redis_server: PrivateRedis, tmp_pa
     def rise(found: list[int]) -> bool:
         return all(a < b for a, b in pairwise(found))
 
-    assert rise(terms(redis_server, Leases(redis_server.client(), ttl_s=1, mutex=mutex_file(tmp_path))))
-    assert not rise(terms(redis_server, Leases(redis_server.client(), "a", ttl_s=1, mutex=None)))
-    forgetful = broken.break_script(Leases(redis_server.client(), "b", ttl_s=1, mutex=None), broken.FORGETFUL)
+    assert rise(terms(redis_server, leases_at(redis_server.socket, ttl_s=1, mutex=mutex_file(tmp_path))))
+    assert not rise(terms(redis_server, leases_at(redis_server.socket, "a", ttl_s=1)))
+    forgetful = broken.break_script(leases_at(redis_server.socket, "b", ttl_s=1), broken.FORGETFUL)
     assert not rise(terms(redis_server, forgetful))
 
 
 def test_a_lost_reply_counts_as_maybe_held(redis_server: PrivateRedis, tmp_path: Path) -> None:
     """One lost reply is cured by asking again, with one term used; more give the lease back."""
-    server = Leases(redis_server.client(), mutex=None)
+    server = leases_at(redis_server.socket)
     with lossy_relay(tmp_path / "r", redis_server.socket) as relay:
-        Leases(client_of(relay.path), mutex=None).acquire("load the script", wait_s=0).release()
+        leases_at(relay.path).acquire("load the script", wait_s=0).release()
         relay.lose = 1
-        with Leases(client_of(relay.path), mutex=None).acquire("work", wait_s=0) as lease:
+        with leases_at(relay.path).acquire("work", wait_s=0) as lease:
             assert lease.term == 2
         relay.lose = 2
         with pytest.raises(Transient):
-            Leases(client_of(relay.path), mutex=None).acquire("work", wait_s=0)
+            leases_at(relay.path).acquire("work", wait_s=0)
     assert server.status(now=0).holder is None
     assert server.acquire("next", wait_s=0).term == 4
 
 
 def test_the_kernel_keeps_out_what_redis_cannot(redis_server: PrivateRedis, tmp_path: Path) -> None:
     """While a holder that lost its lease still works, the next waits and is told; without the file two work at once."""
-    client, path = redis_server.client(), mutex_file(tmp_path)
-    late = Leases(client, mutex=path).acquire("late", wait_s=0)
+    client, leases = redis_server.client(), leases_at(redis_server.socket, mutex=mutex_file(tmp_path))
+    broken.break_script(leases, broken.GRANT_AT_ONCE)  # as of a server that started long ago
+    late = leases.acquire("late", wait_s=0)
     client.flushall()
     with pytest.raises(Snooze, match=r"still in use by process \d+, whose lease is over"):
-        Leases(client, mutex=path).acquire("next", wait_s=0.1)
+        leases.acquire("next", wait_s=0.1)
     assert client.keys() == ["{forge:gpu:local:0}:term"]
-    without = Leases(client, mutex=None).acquire("control", wait_s=0)
+    without = leases_at(redis_server.socket).acquire("control", wait_s=0)
     assert holds(late)
     assert holds(without)
     without.release()
     late.release()
-    Leases(client, mutex=path).acquire("next", wait_s=0).release()
+    leases.acquire("next", wait_s=0).release()
 
 
 def test_the_file_of_a_device_stays_in_its_folder(tmp_path: Path) -> None:

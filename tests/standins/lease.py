@@ -22,12 +22,13 @@ class LeaseStandIn:
         taken: How often it was taken.
         released: How often it was given back.
         checks: How often it was checked.
+        term: Of the lease, one more each time it is taken.
     """
 
     def __init__(self, lost_at: int | None = None, refusal: ForgeError | None = None) -> None:
         self.lost_at = lost_at
         self._refusal = refusal
-        self.taken = self.released = self.checks = 0
+        self.taken = self.released = self.checks = self.term = 0
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[LeaseStandIn]:
@@ -35,6 +36,7 @@ class LeaseStandIn:
         self.taken += 1
         if self._refusal is not None:
             raise self._refusal
+        self.term += 1
         try:
             yield self
         finally:

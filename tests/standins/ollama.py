@@ -44,6 +44,8 @@ class OllamaStandIn:
         gpu_share: Part of a model that fits on the GPU.
         lists_resident: False hides every model from ``/api/ps``.
         delay_s: Seconds for ``Fault.SLOW`` and between the bytes of ``Fault.TRICKLE``.
+        hoards: An unloaded model goes from the list and keeps its memory for good.
+        release_readings: How many readings of the memory an unloaded model keeps its own for.
     """
 
     def __init__(self, models: dict[str, str] | None = None, answer: Callable[[Body], str] | None = None) -> None:
@@ -60,6 +62,9 @@ class OllamaStandIn:
         self.gpu_share = 1.0
         self.lists_resident = True
         self.delay_s = 0.2
+        self.hoards = False
+        self.release_readings = 0
+        self._lingering: list[float] = []
         self._loaded: dict[str, tuple[float, int]] = {}  # name -> (expires at, window)
         self._leaving: dict[str, int] = {}
         self._released = threading.Event()
@@ -117,13 +122,24 @@ class OllamaStandIn:
         expires_at = time.time() + lasts_s if lasts_s > 0 else 1.1e10
         self._loaded[name] = (expires_at, min(asked, self.window or asked))
 
+    def memory_in_use(self) -> int:
+        """Return the bytes that its models take, listed or not, beside what the machine itself uses."""
+        self._lingering = [left - 1 for left in self._lingering if left > 0]
+        return 8_000_000_000 + SIZE * (len(self._loaded) + len(self._lingering))
+
+    def use(self, name: str) -> None:
+        """Load and use a model as a program would that knows no lease; it expires later than before."""
+        expires_at, window = self._loaded.get(name, (time.time(), _DEFAULT_WINDOW))
+        self._loaded[name] = (expires_at + 60, window)
+
     def resident(self) -> list[Body]:
         """Return the rows of ``/api/ps``."""
         for name, looks in list(self._leaving.items()):
             self._leaving[name] = looks - 1
             if looks <= 0:
                 self._leaving.pop(name)
-                self._loaded.pop(name, None)
+                if self._loaded.pop(name, None) is not None:
+                    self._lingering.append(float("inf") if self.hoards else self.release_readings)
         rows = sorted(self._loaded.items(), key=lambda row: -row[1][0])
         return [
             {
