@@ -12,17 +12,16 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import tzlocal
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from forge_workers.address import DEFAULT_MODEL, SETTINGS_FILE, home_of
 from forge_workers.errors import ConfigError
 from forge_workers.settings_sources import as_tuples, from_environ, from_file, leaves, meant, put
-
-_FILE = "forge.toml"
 
 
 def _zone(name: str) -> str:
@@ -104,7 +103,7 @@ class Models(_Section):
 
     engine: Literal["ollama", "extractive"] = "ollama"
     ollama_url: HttpUrl = "http://127.0.0.1:11434"
-    generate: str = Field(default="qwen3:8b", min_length=1, max_length=200)
+    generate: str = Field(default=DEFAULT_MODEL, min_length=1, max_length=200)
     context_tokens: int = Field(default=16_384, ge=1_024, le=1_048_576)
     timeout_s: float = Field(default=300.0, gt=0)
     load_timeout_s: float = Field(default=600.0, gt=0)
@@ -113,19 +112,31 @@ class Models(_Section):
 
 
 class Slack(_Section):
-    """Where the briefing is posted. Without a token it is shown in the terminal.
+    """Where the briefing and notices are posted. Without a token the terminal and a log show them.
 
     Attributes:
         token: Bot token with ``chat:write`` and the channel's history scope.
         channel: Channel id, such as ``C0123456789``.
         api_url: Slack's own address; another only for tests.
         timeout_s: Longest wait for one answer.
+        quiet_from: Local time, ``HH:MM``, from which only urgent notices are posted.
+        quiet_until: Local time, ``HH:MM``, from which the others are again; before ``quiet_from`` it is the next day.
     """
 
     token: SecretStr | None = None
     channel: Annotated[str, AfterValidator(_channel)] | None = None
     api_url: HttpsUrl = "https://slack.com/api"
     timeout_s: float = Field(default=15.0, gt=0)
+    quiet_from: Annotated[str, AfterValidator(_hour)] | None = None
+    quiet_until: Annotated[str, AfterValidator(_hour)] | None = None
+
+    @model_validator(mode="after")
+    def _both_ends(self) -> Self:
+        if (self.quiet_from is None) != (self.quiet_until is None):
+            raise ValueError("quiet hours have two ends: set both slack.quiet_from and slack.quiet_until, or neither")
+        if self.quiet_from is not None and self.quiet_from == self.quiet_until:
+            raise ValueError("slack.quiet_from and slack.quiet_until are the same time: make one later")
+        return self
 
 
 class GitHub(_Section):
@@ -191,17 +202,17 @@ def load(environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> S
             the key and where it was set.
     """
     environ = os.environ if environ is None else environ
-    home = _home(environ)
-    chosen = from_file(home / _FILE)
+    home = home_of(environ)
+    chosen = from_file(home / SETTINGS_FILE)
     if "home" in chosen:
-        raise ConfigError(f"home cannot be set in {home / _FILE}: set the variable FORGE_HOME")
-    sources = {key: str(home / _FILE) for key in leaves(chosen)}
+        raise ConfigError(f"home cannot be set in {home / SETTINGS_FILE}: set the variable FORGE_HOME")
+    sources = {key: str(home / SETTINGS_FILE) for key in leaves(chosen)}
     for key, (variable, value) in from_environ(environ, Settings).items():
         put(chosen, key, value)
         sources[key] = variable
     here = cwd or Path.cwd()
-    if sources.get("repositories") == str(home / _FILE):
-        _only_absolute(chosen["repositories"], home / _FILE)
+    if sources.get("repositories") == str(home / SETTINGS_FILE):
+        _only_absolute(chosen["repositories"], home / SETTINGS_FILE)
     chosen["repositories"] = _from_here(chosen.get("repositories", [str(_top(here))]), here)
     chosen.setdefault("timezone", _local_zone())
     chosen["home"] = home
@@ -228,19 +239,6 @@ def _from_here(paths: Any, here: Path) -> Any:
     if not isinstance(paths, list):
         return paths
     return [str(here / path) if isinstance(path, str) and path and path[0] != "~" else path for path in paths]
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    named = environ.get("FORGE_HOME")
-    if named:
-        home = Path(named).expanduser()
-        if not home.is_absolute():
-            raise ConfigError(f"FORGE_HOME must be an absolute path, not {named!r:.80}: it is the same from everywhere")
-        return home
-    try:
-        return Path(environ.get("HOME") or Path.home()).absolute() / ".forge"
-    except RuntimeError:
-        raise ConfigError("FORGE_HOME is not set and there is no home directory: set FORGE_HOME") from None
 
 
 def _top(directory: Path) -> Path:

@@ -101,6 +101,10 @@ def test_a_secret_may_be_given_as_a_file_and_is_never_shown(tmp_path: Path) -> N
             r"^slack.api_url in FORGE_SLACK_API_URL: write .* https://",
         ),
         ("", {"FORGE_REDIS_URL": "http://x"}, r"^redis_url in FORGE_REDIS_URL: write redis://"),
+        ("", {"FORGE_SLACK_QUIET_FROM": "22:00"}, r"^slack in FORGE_SLACK_QUIET_FROM: .*set both slack.quiet_from and"),
+        ('[slack]\nquiet_until = "07:00"', {}, r"^slack in .*forge.toml: quiet hours have two ends"),
+        ('[slack]\nquiet_from = "07:00"\nquiet_until = "07:00"', {}, r"are the same time: make one later$"),
+        ('[slack]\nquiet_from = "7"\nquiet_until = "8"', {}, r"^slack.quiet_from in .*: '7' is no time of day"),
     ],
 )
 def test_each_mistake_is_one_line_that_names_its_key(

@@ -1,16 +1,18 @@
 """One Slack channel: the few things done there, and what each answer means for whoever asked.
 
 Three answers matter to a sender: it was refused, Slack is busy and nothing happened, or nobody knows what happened. The
-last must never be answered by sending again before looking. Belongs here: the wire, through slack_sdk. Does not belong
-here: what is sent, and how often (``deliver.py``).
+last must never be answered by sending again before looking. Belongs here: the wire, through slack_sdk, and the name
+under which this Forge posts. Does not belong here: what is sent, and how often (``deliver.py``, ``notices/send.py``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 from slack_sdk import WebClient
@@ -18,6 +20,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.http_retry import HttpRequest, HttpResponse, RetryState
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
+from forge_workers import files
 from forge_workers.briefing.slack import Message
 from forge_workers.errors import Permanent, Transient
 from forge_workers.plain import plain
@@ -26,7 +29,7 @@ from forge_workers.settings import Slack
 
 EVENT = "forge_briefing"
 #: Longest single wait that Slack may ask for, in seconds, and how many such waits one request may take. Beyond that
-#: the briefing is spooled instead.
+#: what was to be sent stays spooled instead.
 LONGEST_WAIT_S, WAITS = 60.0, 3
 #: Seconds before the second and the third try of a request that got no usable answer. Slack shows a message in the
 #: history within about a second; the waits leave it more.
@@ -51,7 +54,11 @@ class Refused(Permanent):
 
 
 class Busy(Transient):
-    """Slack asks to wait longer than we do; nothing was done."""
+    """Slack asks to wait longer than we do; nothing was done. ``wait_s`` is how long, in seconds."""
+
+    def __init__(self, wait_s: float, message: str) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class Unclear(Transient):
@@ -71,9 +78,10 @@ class Patience(RateLimitErrorRetryHandler):
     Source: docs.slack.dev, "Rate limits": HTTP 429 with ``Retry-After`` in seconds.
     """
 
-    def __init__(self, sleep: Callable[[float], None]) -> None:
+    def __init__(self, sleep: Callable[[float], None], longest_s: float) -> None:
         super().__init__(max_retry_count=WAITS)
         self._sleep = sleep
+        self._longest_s = longest_s
 
     def _can_retry(
         self,
@@ -84,7 +92,7 @@ class Patience(RateLimitErrorRetryHandler):
         error: Exception | None = None,
     ) -> bool:
         limited = super()._can_retry(state=state, request=request, response=response, error=error)
-        return limited and _wait_s(response) <= LONGEST_WAIT_S
+        return limited and response is not None and _wait_s(response.headers) <= self._longest_s
 
     def prepare_for_next_attempt(
         self,
@@ -95,14 +103,21 @@ class Patience(RateLimitErrorRetryHandler):
         error: Exception | None = None,  # noqa: ARG002
     ) -> None:
         """Wait, then let the same request go out again."""
-        self._sleep(_wait_s(response))
+        self._sleep(_wait_s(response.headers if response else {}))
         state.next_attempt_requested = True
         state.increment_current_attempt()
 
 
-def _wait_s(response: HttpResponse | None) -> float:
-    headers = {} if response is None else {name.lower(): value for name, value in response.headers.items()}
-    said = headers.get("retry-after", "1")
+def origin_of(home: Path) -> str:
+    """Return the name of this Forge, made once and kept."""
+    path = home / "spool" / "origin"
+    if not path.is_file() or not re.fullmatch(r"[0-9a-f]{16}", path.read_text(encoding="utf-8", errors="replace")):
+        files.replace(path, uuid.uuid4().hex[:16])
+    return path.read_text(encoding="utf-8")
+
+
+def _wait_s(headers: Mapping[str, Any]) -> float:
+    said = next((value for name, value in headers.items() if name.lower() == "retry-after"), "1")
     text = str(said[0] if isinstance(said, list) else said)
     return float(text) if re.fullmatch(r"\d{1,9}", text) else 1.0
 
@@ -114,20 +129,31 @@ class Channel:
         settings: With token and channel set.
         origin: Names this Forge in what it posts, so that two machines with one token leave each other's alone.
         sleep: Waits some seconds; ``time.sleep``, or a test's record.
+        about: Event type of the metadata in what it posts; messages with another are not looked at.
+        patience_s: Longest single wait that Slack may ask for.
     """
 
-    def __init__(self, settings: Slack, origin: str, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        settings: Slack,
+        origin: str,
+        sleep: Callable[[float], None],
+        *,
+        about: str = EVENT,
+        patience_s: float = LONGEST_WAIT_S,
+    ) -> None:
         if settings.token is None or settings.channel is None:
             raise Refused("not_configured", "slack.token and slack.channel are both needed")
         self.id = settings.channel
         self._origin = origin
+        self._about = about
         self._bot: str | None = None
         self._sleep = sleep
         self._client = WebClient(
             token=settings.token.get_secret_value(),
             base_url=f"{settings.api_url}/",
             timeout=settings.timeout_s,  # type: ignore[arg-type]  # urllib takes fractions of a second
-            retry_handlers=[Patience(sleep)],
+            retry_handlers=[Patience(sleep, patience_s)],
         )
 
     def post(self, message: Message, marks: dict[str, Any], thread_ts: str | None) -> str:
@@ -151,23 +177,29 @@ class Channel:
     def find(self, night: str) -> str | None:
         """Return the timestamp of this Forge's first message for ``night``, or None when the channel has none."""
         since = datetime.fromisoformat(night).replace(tzinfo=UTC) - timedelta(hours=14)  # no zone's day begins earlier
+        found = (seen.ts for part, seen in _of(self.history(since.timestamp()), night) if part == 0)
+        return next(found, None)
+
+    def history(self, since: float) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield timestamp and marks of each message in the channel that is ours, newest first.
+
+        Args:
+            since: UTC unix seconds; nothing older is looked at.
+        """
         cursor = None
         for _ in range(_PAGES):
             page = self._read(
                 self._client.conversations_history,
                 channel=self.id,
-                oldest=f"{since.timestamp():.6f}",
+                oldest=f"{since:.6f}",
                 limit=_PAGE,
                 cursor=cursor,
                 include_all_metadata=True,
             )
-            for part, seen in self._ours(page, night):
-                if part == 0:
-                    return seen.ts
+            yield from self._ours(page)
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
-                return None
-        return None
+                return
 
     def thread(self, ts: str, night: str) -> dict[int, Seen]:
         """Return what Slack holds of this briefing: the first message at ``ts`` and its replies, by part."""
@@ -180,19 +212,19 @@ class Channel:
                 return {}
             raise
         seen: dict[int, Seen] = {}
-        for part, message in self._ours(page, night):
+        for part, message in _of(self._ours(page), night):
             seen.setdefault(part, message)
         return seen
 
-    def _ours(self, page: dict[str, Any], night: str) -> Iterator[tuple[int, Seen]]:
+    def _ours(self, page: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         if self._bot is None:
             self._bot = str(self._read(self._client.auth_test).get("user_id"))
         for message in page.get("messages") or []:
             metadata = message.get("metadata") or {}
             marks = metadata.get("event_payload") or {}
-            mine = message.get("user") == self._bot and metadata.get("event_type") == EVENT
-            if mine and marks.get("night") == night and marks.get("origin") == self._origin:
-                yield int(marks.get("part", -1)), Seen(ts=str(message["ts"]), digest=str(marks.get("digest", "")))
+            mine = message.get("user") == self._bot and metadata.get("event_type") == self._about
+            if mine and marks.get("origin") == self._origin:
+                yield str(message["ts"]), marks
 
     def _content(self, message: Message, marks: dict[str, Any]) -> dict[str, Any]:
         payload = {**marks, "origin": self._origin}
@@ -200,7 +232,7 @@ class Channel:
             "channel": self.id,
             "text": message.text,
             "blocks": list(message.blocks),
-            "metadata": {"event_type": EVENT, "event_payload": payload},
+            "metadata": {"event_type": self._about, "event_payload": payload},
             "link_names": False,
             "parse": "none",
         }
@@ -235,7 +267,7 @@ class Channel:
         status = int(getattr(error.response, "status_code", 200))
         code = str(error.response.get("error") or "")
         if status == 429 or code in _BUSY:  # noqa: PLR2004 - HTTP's own number
-            return Busy("Slack asks to wait: too many requests")
+            return Busy(_wait_s(getattr(error.response, "headers", {})), "Slack asks to wait: too many requests")
         if status >= 500 or code in _UNCLEAR or not re.fullmatch(r"[a-z0-9_]{1,60}", code):  # noqa: PLR2004
             return Unclear(f"Slack answered with an error of its own (HTTP {status})")
         return Refused(code, self._advice(code, str(error.response.get("needed") or "")))
@@ -248,4 +280,11 @@ class Channel:
         if code == "missing_scope":
             scope = plain(needed, 80) or "chat:write and channels:history"
             return f"the Slack token lacks a permission: give the app {scope} and install it again"
-        return f"Slack refused the briefing ({code})"
+        return f"Slack refused it ({code})"
+
+
+def _of(messages: Iterable[tuple[str, dict[str, Any]]], night: str) -> Iterator[tuple[int, Seen]]:
+    """Yield the parts of a night's briefing."""
+    for ts, marks in messages:
+        if marks.get("night") == night:
+            yield int(marks.get("part", -1)), Seen(ts=ts, digest=str(marks.get("digest", "")))

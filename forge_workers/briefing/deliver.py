@@ -20,9 +20,7 @@ from __future__ import annotations
 import hashlib
 import html
 import logging
-import re
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +29,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from forge_workers import files
-from forge_workers.briefing.channel import PAUSES_S, Busy, Channel, Refused, Seen, Unclear
+from forge_workers.briefing.channel import PAUSES_S, Busy, Channel, Refused, Seen, Unclear, origin_of
 from forge_workers.briefing.slack import Message
 from forge_workers.log import event
 from forge_workers.redact import Redactor
@@ -100,7 +98,7 @@ def deliver(messages: tuple[Message, ...], night: str, settings: Settings, *, sl
     try:
         files.replace(_spool(home, night), Parcel(night=night, messages=messages).model_dump_json())
         with FileLock(home / "spool" / "slack.lock", timeout=_LOCK_S):
-            return _all(night, Channel(slack, _origin(home), sleep), home, sleep)  # 4
+            return _all(night, Channel(slack, origin_of(home), sleep), home, sleep)  # 4
     except Timeout:
         return Delivery(reasons=("another process is delivering to Slack; the briefing is spooled",))
     except OSError as error:
@@ -278,11 +276,3 @@ def _remembered(path: Path, channel: str) -> str | None:
     except (FileNotFoundError, ValidationError):
         return None
     return marker.ts if marker.channel == channel else None
-
-
-def _origin(home: Path) -> str:
-    """Return the name of this Forge, made once and kept."""
-    path = home / "spool" / "origin"
-    if not path.is_file() or not re.fullmatch(r"[0-9a-f]{16}", path.read_text(encoding="utf-8", errors="replace")):
-        files.replace(path, uuid.uuid4().hex[:16])
-    return path.read_text(encoding="utf-8")
