@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from forge_workers.models.gateway import Gateway
 from forge_workers.report import Report
@@ -31,6 +32,17 @@ class Request:
     upstream: Mapping[str, Report] = field(default_factory=dict)
 
 
+class Enqueue(Protocol):
+    """Puts a job in line for a worker."""
+
+    def __call__(self, worker: str, args: Mapping[str, Any], *, key: str = "", by: str = "person") -> object:
+        """Put it there; a second one with the same ``key`` is not taken while the first waits or runs."""
+
+
+def nobody(worker: str, args: Mapping[str, Any], *, key: str = "", by: str = "person") -> object:
+    """Take no job: where nobody works for anybody, as in a night."""
+
+
 @dataclass(frozen=True)
 class Tools:
     """The means of one step.
@@ -40,9 +52,11 @@ class Tools:
         models: The way to the language model; counts what it costs.
         history: The reports of earlier nights.
         now: The wall clock in UTC unix seconds, only for marking when something was observed.
+        enqueue: Gives a job to a worker.
     """
 
     settings: Settings
     models: Gateway
     history: NightStore
     now: Callable[[], float]
+    enqueue: Enqueue = nobody

@@ -14,15 +14,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from forge_workers import files
+from forge_workers.attempt import read, running
 from forge_workers.briefing import html, markdown, slack, timeline
 from forge_workers.briefing.compose import compose
 from forge_workers.briefing.deliver import Delivery, deliver
 from forge_workers.briefing.model import Briefing
-from forge_workers.night import BRIEFING, Step
+from forge_workers.errors import Permanent, Snooze
+from forge_workers.night import BRIEFING, Step, gather
 from forge_workers.redact import Redactor
 from forge_workers.report import Effect, Image, Outcome, Report
 from forge_workers.store import NightStore
 from forge_workers.tools import Request, Tools
+
+#: Seconds until a night that is at work is looked at again.
+_NIGHT_S = 300.0
 
 
 def morning_briefing(
@@ -53,6 +58,21 @@ def morning_briefing(
     written, reasons = _kept(tools.settings.home / "briefings", request.night, pages)
     sent = deliver(slack.render(told), request.night, tools.settings, sleep=sleep)
     return _report(told, text, image, written, Delivery(effects=sent.effects, reasons=(*reasons, *sent.reasons)))
+
+
+def told_again(request: Request, tools: Tools) -> Report:
+    """Tell a night once more, from what its steps left in the store; the day's face of :func:`morning_briefing`.
+
+    Raises:
+        Snooze: The night is being run just now, and tells itself at its end.
+        Permanent: Nothing was ever done for this night.
+    """
+    if running(read(tools.history.root, request.night)):
+        raise Snooze(_NIGHT_S, f"the night {request.night} is being run and tells itself at its end")
+    steps = gather(tools.history, request.night)
+    if not any(step.report or step.failure for step in steps):
+        raise Permanent(f"nothing was done for the night {request.night}: run it first, forge night {request.night}")
+    return morning_briefing(request, tools, steps=steps)
 
 
 def briefing_of(report: Report) -> Briefing | None:
