@@ -25,7 +25,7 @@ def main() -> NoReturn:
             sys.exit(_taken(port, error.strerror))
     prepare(SETTINGS)
     sys.stderr.write(f"In about ten seconds: http://127.0.0.1:{port}/asset-groups (Ctrl-C ends it)\n")
-    command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-P", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
     os.execv(sys.executable, [*command, "-m", "forge_assets.definitions"])  # noqa: S606  no shell is wanted
 
 

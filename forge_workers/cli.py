@@ -1,7 +1,8 @@
 """The ``forge`` command.
 
-Belongs here: reading arguments, choosing what to call, and exit codes. Does not belong here: any work, or how a
-briefing is drawn. Dagster is only ever started as another process.
+Belongs here: reading arguments, choosing what to call, and exit codes. Does not belong here: any work, how a briefing
+is drawn, or the commands for what always runs (``cli_fleet.py``, ``cli_jobs.py``). Dagster is only ever started as
+another process.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from forge_workers import cli_fleet, cli_jobs, tables, watch
 from forge_workers import settings as chosen
-from forge_workers import tables, watch
 from forge_workers.errors import BadArgs
 from forge_workers.night import BRIEFING
 from forge_workers.plain import plain
@@ -31,11 +32,14 @@ from forge_workers.windows import FIRST_NIGHT, check_night, night_of
 
 app = typer.Typer(
     name="forge",
-    epilog="Exit codes: 0 fine, 1 the night has failed steps, 2 wrong usage or settings, 130 stopped.",
+    epilog="Exit codes: 0 fine; 1 a step of the night failed, a check failed, a worker is not up or a job was buried; "
+    "2 wrong usage or settings; 130 stopped.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_fleet.app)
+app.add_typer(cli_jobs.app, name="jobs")
 
 #: What a shell expects of a process stopped by Ctrl-C.
 _STOPPED = 130
@@ -96,13 +100,6 @@ def briefing(
 
 
 @app.command()
-def status() -> None:
-    """Show the newest nights and what runs now."""
-    settings = _settings()
-    Console(highlight=False).print(tables.nights(settings, time.time()))
-
-
-@app.command()
 def doctor() -> None:
     """Check this machine and Forge's settings; exit 1 when something must be mended."""
     from forge_workers.health.doctor import doctor as examine  # noqa: PLC0415  loads every probe: half a second
@@ -148,17 +145,8 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0
     """Start Dagster's web pages and daemon for these nights, on loopback; Ctrl-C ends both."""
     settings = _settings()
     home = settings.home / "dagster"
-    arguments = [sys.executable, "-m", "forge_assets.ui", str(port)]
+    arguments = [sys.executable, "-P", "-m", "forge_assets.ui", str(port)]
     os.execve(sys.executable, arguments, chosen.environment(FORGE_HOME=str(settings.home), DAGSTER_HOME=str(home)))  # noqa: S606
-
-
-@app.command()
-def down() -> None:
-    """Stop Forge's own Redis; the next command that needs it starts it again."""
-    from forge_workers import redis_server  # noqa: PLC0415  the client is not needed for --help
-
-    was_up = redis_server.stop(_settings().home)
-    Console(highlight=False).print("Redis is stopped." if was_up else "Redis was not running.")
 
 
 def _settings(repositories: list[str] | None = None) -> Settings:

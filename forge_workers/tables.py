@@ -25,7 +25,7 @@ from forge_workers.report import Outcome, Report
 from forge_workers.settings import Settings
 from forge_workers.store import NightStore
 
-#: How many nights ``forge status`` shows.
+#: How many nights are shown unless told otherwise.
 _NIGHTS = 14
 _DOTS = {
     Outcome.RAN: ("●", "green"),
@@ -37,10 +37,10 @@ _LEVEL_STYLE = {"GREEN": "green", "YELLOW": "yellow", "RED": "red", "INCOMPLETE"
 _STATUS_STYLE = {"ok": "green", "warn": "yellow", "fail": "red", "unknown": "yellow"}
 
 
-def nights(settings: Settings, now: float) -> RenderableType:
-    """Draw the newest nights, a dot per step, and say what runs now."""
+def nights(settings: Settings, now: float, *, most: int = _NIGHTS) -> RenderableType:
+    """Draw the newest nights, at most ``most``, a dot per step, and say what runs now."""
     store = NightStore(settings.home / "nights")
-    kept = store.all_nights()[:_NIGHTS]
+    kept = store.all_nights()[:most]
     if not kept:
         return Text(f"No night has run yet under {settings.home}: run `forge night`.")
     table = Table(box=None, pad_edge=False)

@@ -78,7 +78,7 @@ def run(night: str, console: Console, *, home: Path, environ: Mapping[str, str])
     watched = Watched()
     with _log(home).open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "forge_assets.run", night],
+            [sys.executable, "-P", "-m", "forge_assets.run", night],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -1,0 +1,1 @@
+"""The fleet on a machine without launchd: every row under supervisord, looked after by ``forge``."""
