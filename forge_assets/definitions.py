@@ -11,11 +11,13 @@ from functools import partial
 import dagster as dg
 
 from forge_assets import automation
-from forge_assets.assets import briefing, code, ecosystem, readiness
+from forge_assets.assets import briefing, code, ecosystem, readiness, workers
 from forge_assets.nights import SETTINGS
 from forge_assets.resources.models import gateway_for
+from forge_assets.resources.queues import Queues
 from forge_assets.resources.store import ReportStore
 from forge_assets.steps import GPU_TAG, Steps
+from forge_workers.redis_server import url_of
 from forge_workers.settings import Settings
 from forge_workers.store import NightStore
 
@@ -43,10 +45,20 @@ def build_defs(steps: Steps | None = None) -> dg.Definitions:
     """
     steps = steps or standard_steps(SETTINGS)
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([readiness, code, ecosystem, briefing]),
+        assets=[*dg.load_assets_from_modules([readiness, code, ecosystem, briefing]), *workers.SPECS],
         jobs=[automation.night, automation.briefing],
-        sensors=[automation.brief_after_success, automation.brief_after_failure, automation.brief_after_cancel],
-        resources={"steps": steps, "io_manager": ReportStore(steps)},
+        sensors=[
+            automation.brief_after_success,
+            automation.brief_after_failure,
+            automation.brief_after_cancel,
+            automation.worker_events,
+            automation.worker_health,
+        ],
+        resources={
+            "steps": steps,
+            "io_manager": ReportStore(steps),
+            "queues": Queues(url_of(steps.settings)),
+        },
         executor=_EXECUTOR,
     )
 

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from forge_workers.catalog import WORKERS
 from forge_workers.night import BRIEFING, STEPS
 from tests.standins.forge import ROOT, Forge, forge_in
 from tests.standins.nights import SUNDAY, git_log_count
@@ -113,7 +114,9 @@ def test_a_night_launched_from_the_pages_is_briefed_by_the_daemon(tmp_path: Path
             where = listening(started.pid)
         counted = forge.report("commit_log", SUNDAY).numbers["commits"]
 
-    assert {node["assetKey"]["path"][-1] for node in nodes} == {*STEPS, BRIEFING}
+    assert sorted(node["assetKey"]["path"] for node in nodes) == sorted(
+        [*([asset] for asset in (*STEPS, BRIEFING)), *(["workers", name] for name in WORKERS)]
+    )
     assert all(node["groupName"] and node["description"] and node["owners"] and node["kinds"] for node in nodes)
     assert launched["__typename"] == "LaunchRunSuccess"
     assert where <= {"127.0.0.1", "::1"}

@@ -22,7 +22,7 @@ from forge_workers.windows import window
 
 ROOT = Path(__file__).parents[2]
 GRAPH = defs.resolve_asset_graph()
-ASSETS = [key.path[-1] for key in GRAPH.get_all_asset_keys()]
+ASSETS = [key.path[-1] for key in GRAPH.materializable_asset_keys]
 
 
 def test_the_definitions_load() -> None:
@@ -110,12 +110,28 @@ def test_a_briefing_follows_a_night_however_it_ended(status: str) -> None:
         ended("night", dg.DagsterRunStatus.SUCCESS),
         ended("night", dg.DagsterRunStatus.SUCCESS, dagster__partition="2026-11-23", forge__self_briefed="yes"),
         ended("night", dg.DagsterRunStatus.FAILURE, dagster__partition="2026-11-23", dagster__will_retry="true"),
+        ended("night", dg.DagsterRunStatus.SUCCESS, dagster__partition="2026-11-23", forge__by_day="yes"),
     ],
-    ids=["a briefing", "no night", "from the command line", "tried again first"],
+    ids=["a briefing", "no night", "from the command line", "tried again first", "asked for by day"],
 )
 def test_no_briefing_follows_what_needs_none(run: dg.DagsterRun) -> None:
     """A briefing about a briefing would never end."""
     assert isinstance(automation.brief_after(run), dg.SkipReason)
+
+
+def test_every_sensor_runs_from_the_start() -> None:
+    """Nobody has to switch one on; what asks for runs names its job."""
+    sensors = {sensor.name: sensor for sensor in defs.sensors or ()}
+
+    assert {*sensors} == {
+        "brief_after_success",
+        "brief_after_failure",
+        "brief_after_cancel",
+        "worker_events",
+        "worker_health",
+    }
+    assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
+    assert [job.name for job in sensors["worker_events"].jobs] == ["night"]
 
 
 def test_dagsters_home_is_made_as_forge_needs_it(tmp_path: Path) -> None:
