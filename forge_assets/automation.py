@@ -113,7 +113,7 @@ def hear(context: dg.SensorEvaluationContext, queues: dg.ResourceParam[Queues]) 
             stream = queues.events(start.at, events.BATCH)
     except ForgeError as error:
         return dg.SkipReason(plain(str(error), 300))
-    plan = events.decide(start, stream.entries, zone=SETTINGS.zone, is_known=_is_known)
+    plan = events.decide(start, stream.entries, zone=SETTINGS.zone, is_known=_is_known, now=time.time())
     fresh = events.not_yet_told(context.instance, plan.observations, start)
     for text in lost:
         event(context.log, "events.lost", logging.WARNING, why=text)

@@ -134,8 +134,9 @@ class Steps:
         self.failures[receipt.asset] = receipt
         try:
             self.store.save_failure(receipt)
-        except OSError as error:
-            text = f"{text} (and that could not be stored: {error.strerror})"
+        except (OSError, ForgeError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            text = f"{text} (and that could not be stored: {why})"
         self.listener(
             Progress(
                 kind="ended",

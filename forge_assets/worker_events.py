@@ -154,7 +154,9 @@ class Plan(NamedTuple):
     cursor: Cursor
 
 
-def decide(start: Cursor, entries: Iterable[Entry], *, zone: ZoneInfo, is_known: Callable[[str], bool]) -> Plan:
+def decide(
+    start: Cursor, entries: Iterable[Entry], *, zone: ZoneInfo, is_known: Callable[[str], bool], now: float
+) -> Plan:
     """Decide what becomes of ``entries``.
 
     Args:
@@ -162,6 +164,7 @@ def decide(start: Cursor, entries: Iterable[Entry], *, zone: ZoneInfo, is_known:
         entries: In the stream's order.
         zone: Decides which day a moment belongs to.
         is_known: Whether Dagster has this night.
+        now: UTC unix seconds; what was RED on an earlier day, read late, starts nothing any more.
     """
     observations: list[dg.AssetObservation] = []
     runs: list[dg.RunRequest] = []
@@ -176,7 +179,7 @@ def decide(start: Cursor, entries: Iterable[Entry], *, zone: ZoneInfo, is_known:
         if event.kind != "done":
             continue  # 3
         stands = _red(event, red, zone)
-        if stands not in {red, ""} and is_known(stands):
+        if stands not in {red, ""} and stands == night_of(now, zone) and is_known(stands):
             runs.append(_review(event, entry, stands))  # 1
         red = stands
         asset = event.asset

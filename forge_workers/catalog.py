@@ -46,6 +46,8 @@ class Arg:
         if not isinstance(value, wanted) or (isinstance(value, bool) and self.kind is not bool):
             return f"must be {_KINDS[self.kind]}"
         if isinstance(value, str):
+            if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+                return "is no text that can be written as UTF-8"
             if len(value) > self.most:
                 return f"has {len(value)} characters, at most {self.most} are taken"
             if self.pattern is not None and not re.fullmatch(self.pattern, value):
@@ -177,7 +179,7 @@ _ROWS = (
     ),
     Worker(
         "queue_janitor",
-        "Takes jobs back from dead processes, sends what was spooled, and keeps every queue bounded.",
+        "Takes jobs back from processes that died, and sends what was spooled while Redis was away.",
         "forge_workers.jobs.janitor:tidy",
         inline=True,
         every_s=5.0,

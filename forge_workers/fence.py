@@ -35,12 +35,12 @@ class Fence:
         self._path = path
 
     @contextmanager
-    def admit(self, device: str, term: int) -> Iterator[None]:
+    def admit(self, device: str, term: int | None) -> Iterator[None]:
         """Let the block write in the name of ``term``. Nobody else is admitted meanwhile, so keep it short.
 
         Args:
             device: The device that was leased, ``<host>:<number>``.
-            term: Of the lease that the work was done under.
+            term: Of the lease that the work was done under; None for work without one, which is only let in alone.
 
         Raises:
             LeaseLost: The store has seen a higher term; nothing may be written.
@@ -54,9 +54,9 @@ class Fence:
             self._wait_for(lock)
             seen = self._seen()
             newest = seen.get(device, 0)
-            if term < newest:
+            if term is not None and term < newest:
                 raise LeaseLost(f"written under term {term} of GPU {device}, but {self._path.parent} has seen {newest}")
-            if term > newest:
+            if term is not None and term > newest:
                 files.replace(self._path, json.dumps({**seen, device: term}))
             yield
         finally:

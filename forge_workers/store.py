@@ -22,6 +22,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Seconds after which a generation that is still being written belongs to nobody: writing one takes milliseconds.
+_WRITING_S = 3_600.0
 _MANIFEST = "manifest.json"
 _FAILURE = "failure.json"
 _REPORT = "report.json"
@@ -121,23 +124,29 @@ class NightStore:
             digests = {f.name: _digest(f) for f in sorted(beside.iterdir())}
             files.sync(beside)
             beside.rename(final)
-            with _admitted(folder, report):
+            with _admitted(folder, report.receipt):
                 (folder / _FAILURE).unlink(missing_ok=True)  # first: killed between, the step is done again
                 manifest = Manifest(generation=generation, attempt=self.attempt, files=digests)
                 files.replace(folder / _MANIFEST, manifest.model_dump_json(indent=1))
+                _sweep(folder, keep=generation)
         except BaseException:
             shutil.rmtree(beside, ignore_errors=True)
             shutil.rmtree(final, ignore_errors=True)
             raise
-        self._sweep(folder, keep=generation)
         return final
 
     def save_failure(self, receipt: Receipt) -> None:
-        """Keep the receipt of a step that failed; an older good report of the night stays as it is."""
+        """Keep the receipt of a step that failed; an older good report of the night stays as it is.
+
+        Raises:
+            OSError: The disk is full or refuses.
+            LeaseLost: A report made under a later GPU lease is there already; it is untouched.
+        """
         folder = self.folder(receipt.asset, receipt.night)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         kept = {"attempt": self.attempt, "receipt": receipt.model_dump(mode="json")}
-        files.replace(folder / _FAILURE, json.dumps(kept, indent=1))
+        with _admitted(folder, receipt):
+            files.replace(folder / _FAILURE, json.dumps(kept, indent=1))
 
     def load(self, asset: str, night: str) -> Report | None:
         """Return the report of ``asset`` for ``night``, or None when there is none.
@@ -230,22 +239,22 @@ class NightStore:
         except ValidationError:
             raise Damaged(f"{folder / _MANIFEST} is no manifest: run that night again") from None
 
-    @staticmethod
-    def _sweep(folder: Path, keep: str) -> None:
-        for entry in folder.iterdir():
-            if entry.is_dir() and entry.name != keep:
-                shutil.rmtree(entry, ignore_errors=True)
+
+def _sweep(folder: Path, keep: str) -> None:
+    """Remove other generations; what another process is still writing only when it must have died over it."""
+    for entry in folder.iterdir():
+        being_written = entry.name.startswith(".") and time.time() - entry.stat().st_mtime < _WRITING_S
+        if entry.is_dir() and entry.name != keep and not being_written:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
-def _admitted(folder: Path, report: Report) -> AbstractContextManager[None]:
-    """Let a report made under the GPU lease in, unless a later lease has written there; others are let in as they are.
+def _admitted(folder: Path, receipt: Receipt | None) -> AbstractContextManager[None]:
+    """Let one writer in, unless it worked under the GPU lease and a later lease has written there.
 
     Each report has a fence of its own: two steps of one night may hold one lease after the other and store what they
     made in any order.
     """
-    if report.receipt is None or report.receipt.term is None:
-        return contextlib.nullcontext()
-    return Fence(folder / _FENCE).admit(_DEVICE, report.receipt.term)
+    return Fence(folder / _FENCE).admit(_DEVICE, receipt.term if receipt is not None else None)
 
 
 def _check(here: Path, manifest: Manifest, night: str) -> None:

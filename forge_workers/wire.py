@@ -128,7 +128,8 @@ class Wire:
 
 
 class _Connection:
-    def __init__(self, sock: socket.socket, name: str) -> None:
+    def __init__(self, sock: socket.socket, name: str, *, own_time_out: bool) -> None:
+        self._own_time_out = own_time_out  # TLS reads on when the kernel ends a wait
         self._socket = sock
         self._name = name
         self._reader = hiredis.Reader(notEnoughData=Ellipsis)
@@ -164,7 +165,9 @@ class _Connection:
 
         Source: socket(7), SO_RCVTIMEO and SO_SNDTIMEO; the layout of ``struct timeval`` on Linux and macOS, 64 bits.
         """
-        if timeout_s != self._timeout_s:
+        if self._own_time_out:
+            self._socket.settimeout(timeout_s)
+        elif timeout_s != self._timeout_s:
             limit = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
             self._socket.settimeout(None)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -207,7 +210,11 @@ class _Address:
             sock = self._open(timeout_s)
         except OSError as error:
             raise Unanswered(f"no Redis answers at {self.name}: {error.strerror or error}") from None
-        connection = _Connection(sock, self.name)
+        try:
+            connection = _Connection(sock, self.name, own_time_out=self._tls)
+        except OSError as error:
+            sock.close()
+            raise Unanswered(f"Redis at {self.name} is gone: {error.strerror or error}") from None
         try:
             if self._password:
                 login = (self._user, self._password) if self._user else (self._password,)

@@ -11,7 +11,9 @@ import base64
 import dagster as dg
 
 from forge_assets.steps import Steps
+from forge_workers.errors import ForgeError
 from forge_workers.night import BRIEFING
+from forge_workers.plain import plain
 from forge_workers.report import Image, Outcome, Report
 
 
@@ -29,8 +31,9 @@ class ReportStore(dg.IOManager):
         """
         try:
             self._steps.store.save(obj)
-        except OSError as error:
-            reason = f"the report could not be stored: {error.strerror or error}"
+        except (OSError, ForgeError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            reason = f"the report could not be stored: {plain(str(why), 200)}"
             if obj.receipt is not None:
                 failed = {"outcome": Outcome.FAILED, "reasons": (reason,)}
                 unsaved = obj if obj.asset == BRIEFING else None

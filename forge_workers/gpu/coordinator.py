@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from forge_workers.tools import Request, Tools
 
 _ASSET = "gpu_coordinator"
-#: Seconds of waiting that are worth telling: twice what the longest answer may take.
-_CONTENTION_S = 600.0
+#: Seconds of waiting that are worth telling: half of what a worker waits before it comes back later.
+_CONTENTION_S = 300.0
 #: Redis key of the last look, as JSON, and how long it is worth anything, seconds.
 _LAST_LOOK, _LAST_LOOK_S = "{forge:gpu:local:0}:look", 86_400
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from forge_workers.errors import LeaseLost, Snooze, Transient
+from forge_workers.errors import ForgeError, LeaseLost, Snooze
 from forge_workers.gpu.mutex import Mutex
 from forge_workers.log import event
 from forge_workers.plain import plain
@@ -144,7 +144,7 @@ class Lease:
             return
         try:
             extended = self._leases.script.call("renew", self.token)
-        except Transient as error:
+        except ForgeError as error:
             self._lose(f"its renewal is unknown, {plain(str(error))}")
             return
         if extended == 1:
@@ -160,7 +160,7 @@ class Lease:
         """Wait for processes that inherited the kernel lock; past the patience the next holder waits for them."""
         until = self._leases.clock() + _SURVIVORS_S
         with contextlib.closing(Mutex(path)) as mutex:
-            while mutex.note_if_free() is None:
+            while mutex.note_if_free() is None and mutex.note().token == self.token and self.over() is None:
                 self.progress()
                 if self._leases.clock() >= until:
                     event(_log, "lease.lock_still_held", logging.WARNING, device=self._leases.device, term=self.term)

@@ -223,9 +223,13 @@ class _Line:
         """Ask; when nothing is granted after a start of Redis, ask with the kernel lock as proof that nobody works."""
         self.last = self._leases.script.ask(self._token, self._claim, proof=False)
         if self.last.held_back and self._mutex is not None and self._mutex.taken():
-            self.last = self._leases.script.ask(self._token, self._claim, proof=True)
-            if not self.last.term:  # another was first in line
-                self._mutex.let_go()
+            granted = False
+            try:
+                self.last = self._leases.script.ask(self._token, self._claim, proof=True)
+                granted = bool(self.last.term)
+            finally:
+                if not granted:  # another was first in line, or nobody knows: who was granted it must find it free
+                    self._mutex.let_go()
 
     def _bear(self, error: Unanswered | Refused, answered_at: float) -> None:
         """Pause while Redis restarts; raise ``error`` when it is away for too long or refuses for another reason."""

@@ -1,7 +1,8 @@
 """A process group that ends as one, and with it the use of the device.
 
 The kernel lock is inherited, not shared: once the process runs, its keeper has no copy. So it is free exactly when
-the last process that could use the device is gone, also when the keeper was killed. Belongs here: starting and ending
+the last process that inherited it is gone, also when the keeper was killed; one that did not inherit it, or closed it,
+ends with the group. Belongs here: starting and ending
 such a group. Does not belong here: what it does, when it must end (``jobs/runner.py``), or the lease (``lease.py``),
 which its keeper gives back.
 """

@@ -1,20 +1,22 @@
 """Noticing that a holder died, at once: the kernel frees its lock, and whoever waits looks.
 
 Only for holders on this machine that took the kernel lock; for others the lease's TTL is the bound. A living holder is
-never taken for dead: the note in the file names a lease only once its holder has the lock, and that lease is over when
-the lock is free again, because a holder takes it once. Belongs here: the looking. Does not belong here: what becomes
+never taken for dead: two things must hold, that nobody has the lock any more, and that the process which the note in
+the file names is gone. The lock alone is not enough: a job's process may have closed it and work on. Belongs here: the
+looking. Does not belong here: what becomes
 of the lease, which ``lease.lua`` decides by its token.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from forge_workers.errors import Transient
+from forge_workers.errors import ForgeError
 from forge_workers.gpu.mutex import Mutex
 
 #: Seconds between two looks: short beside loading a model, and twenty cheap system calls a second.
@@ -44,8 +46,21 @@ class Watch:
         with contextlib.closing(Mutex(self._path)) as mutex:
             while not self._stopped:
                 note = mutex.note_if_free()
-                if note is not None and note.token not in {"", ended}:
-                    with contextlib.suppress(Transient):
+                if note is not None and note.token not in {"", ended} and not _lives(note.pid):
+                    with contextlib.suppress(ForgeError):  # Redis is away, or starts: look again
                         self._end(note.token)
                         ended = note.token
                 time.sleep(PEEK_S)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process has this number and more is left of it than an entry that waits to be collected."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    with contextlib.suppress(OSError):  # elsewhere than on Linux such an entry counts as alive until it is collected
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    return True

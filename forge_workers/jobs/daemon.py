@@ -120,10 +120,10 @@ class Daemon:
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Let a signal raise :class:`Stopping` in here: nothing is at work that could be half done."""
-        if self.stopping:
-            raise Stopping
-        self._idle = True
+        self._idle = True  # first: a signal between the two must not be missed
         try:
+            if self.stopping:
+                raise Stopping
             yield
         finally:
             self._idle = False
@@ -153,9 +153,7 @@ class Daemon:
             if self.heartbeat.claim:  # a wait under way may have been given a job after the claim was taken back
                 self.queue.hand_back(self.heartbeat.claim)
             if last is not None:
-                for taken in self.queue.retire(last):
-                    what = "job.buried" if taken.buried else "job.reclaimed"
-                    event(_log, what, logging.WARNING, worker=self.row.name, job=taken.id)
+                self.queue.retire(last)
             self._slot.write(claim)
             self.heartbeat.begin(claim)
             return Fetched(None, None)
@@ -172,11 +170,11 @@ class Daemon:
                 event(_log, "claim.lost", logging.WARNING, worker=self.row.name)
                 self._begin(None)
                 fetched, looked_at = Fetched(None, None), 0.0  # it was taken back with the claim
+            self._rounds.go()
             if fetched.raw is not None:
                 fetched = self._do(fetched.raw)
                 looked_at = time.monotonic() if fetched.kept else 0.0  # a lost reply may have reserved the next
                 continue
-            self._rounds.go()
             try:
                 if time.monotonic() >= looked_at + BLOCK_S or fetched.due_at is not None:
                     fetched, looked_at = self.queue.fetch(self.heartbeat.claim), time.monotonic()
@@ -225,7 +223,8 @@ class Daemon:
         """Wait a moment for Redis; say once that it is away."""
         if self._away_since is None:
             self._away_since = time.monotonic()
-            event(_log, "redis.away", logging.WARNING, worker=self.row.name, why=error)
+            what = "redis.refuses" if isinstance(error, Refused) else "redis.away"
+            event(_log, what, logging.WARNING, worker=self.row.name, why=error)
         if self.stopping and (self.must_end() or not self.heartbeat.claim):
             raise Stopping
         pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311  27 daemons must not come at once

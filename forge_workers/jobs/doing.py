@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 #: The one GPU of this machine.
 _DEVICE = "local:0"
+#: Seconds until a job asks for the lease again when Redis could not be asked.
+_RETRY_LEASE_S = 5.0
 
 
 class Owner(Protocol):
@@ -199,13 +201,12 @@ class Doer:
         """Hold the GPU lease if the row asks for it.
 
         Raises:
-            Snooze: It did not come.
-            Transient: Redis does not answer.
+            Snooze: It did not come, or Redis does not answer.
         """
         if not self._row.gpu:
             yield None
             return
-        from forge_workers.gpu.lease import Leases  # noqa: PLC0415  only GPU rows pay for it
+        from forge_workers.gpu.lease import Leases, Priority  # noqa: PLC0415  only GPU rows pay for it
         from forge_workers.gpu.mutex import mutex_file  # noqa: PLC0415
 
         leases = Leases(self._wire, _DEVICE, mutex=mutex_file(self._home, _DEVICE))
@@ -214,15 +215,22 @@ class Doer:
                 lease = leases.acquire(
                     f"{job.worker} {job.id[:8]}",
                     wait_s=self._row.gpu_wait_s,
+                    priority=Priority.INTERACTIVE if job.by == "person" else Priority.NIGHT,
                     model=model_of(os.environ, self._home),
                 )
         except Snooze as error:
             args = {"kind": "contention", "title": plain(str(error), 300), "worker": job.worker, "reason": "gpu"}
-            with contextlib.suppress(ForgeError):  # a notice that cannot be had must not cost the job an attempt
-                self._owner.producer.enqueue("slack_notifier", args, key=f"contention:{job.worker}", by=job.worker)
+            self._notify(args, key=f"contention:{job.worker}")
             raise
+        except Transient as error:  # it was never had, so this was no attempt
+            raise Snooze(_RETRY_LEASE_S, str(error)) from error
         with lease:
             yield lease
+
+    def _notify(self, args: Mapping[str, Any], key: str) -> None:
+        """Have something told in Slack; what cannot be told must not cost the job an attempt."""
+        with contextlib.suppress(ForgeError, OSError):
+            self._owner.producer.enqueue("slack_notifier", args, key=key, by=self._row.name)
 
     def _watch(self, lease: Lease | None) -> Watch:
         beat = self._owner.heartbeat
@@ -261,6 +269,9 @@ class Doer:
         wait_s = decision.at - self.clock()
         facts = {"attempt": job.attempt, "seconds": seconds, "wait_s": wait_s, "error": error, "why": ended.error}
         event(_log, what, logging.WARNING, worker=job.worker, job=job.id, **facts)
+        if job.by == "person" and not snoozed and job.attempt == 1:
+            title = plain(f"{job.worker} is tried again: {ended.error}", 300)
+            self._notify({"kind": "failed", "title": title, "worker": job.worker}, key=f"failed:{job.id}")
         next_try = again(job, attempt=job.attempt + (0 if snoozed else 1))
         return self._settled(
             job,

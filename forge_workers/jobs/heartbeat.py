@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from forge_workers.errors import ForgeError
 from forge_workers.jobs.queue import Queue
 from forge_workers.log import event
-from forge_workers.wire import Refused, Unanswered
 
 _log = logging.getLogger(__name__)
 
@@ -89,13 +89,11 @@ class Heartbeat:
                 self._parent = os.getppid()
             try:
                 self._beat()
-            except (Unanswered, Refused):
-                continue  # the daemon says that Redis is away; beats go on when it is back
+            except ForgeError:
+                continue  # the daemon says that Redis is away or refuses; beats go on when it is back
 
     def _beat(self) -> None:
         claim = self.claim
         if not self._queue.beat(claim, self._said()) and claim == self.claim:
             self.lost.set()
-        for taken in self._queue.reclaim():
-            what = "job.buried" if taken.buried else "job.reclaimed"
-            event(_log, what, logging.WARNING, worker=self._queue.row.name, job=taken.id)
+        self._queue.reclaim()

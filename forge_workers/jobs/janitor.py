@@ -7,11 +7,10 @@ heartbeat.
 from __future__ import annotations
 
 import logging
-import re
 
 from forge_workers.catalog import WORKERS
 from forge_workers.jobs.doing import Context
-from forge_workers.jobs.queue import Queue, prefix_of
+from forge_workers.jobs.queue import Queue
 from forge_workers.log import event
 
 _log = logging.getLogger(__name__)
@@ -22,32 +21,25 @@ def tidy(context: Context) -> str | None:
 
     Raises:
         wire.Unanswered: Redis does not answer.
+        wire.Refused: Redis refuses what was spooled, for example because it is full.
     """
-    moved = 0
-    for row in WORKERS.values():
-        queue = Queue(context.wire, row, pace=context.pace)
-        _adopt(context, row.name)
-        for taken in queue.reclaim():
-            moved += 1
-            what = "job.buried" if taken.buried else "job.reclaimed"
-            event(_log, what, logging.WARNING, worker=row.name, job=taken.id)
+    adopt(context)
+    moved = sum(len(Queue(context.wire, row, pace=context.pace).reclaim()) for row in WORKERS.values())
     left = not context.producer.replay()
     return f"{moved} jobs taken back{', the spool is not empty' if left else ''}" if moved or left else None
 
 
-def _adopt(context: Context, name: str) -> None:
+def adopt(context: Context) -> None:
     """Give every in-flight list whose claim is unknown back its claim, without a heartbeat, so that it is reclaimed.
 
     There is none unless a server lost part of its data, or moved a job to a client that had just gone.
     """
-    prefix = prefix_of(name)
     cursor = b"0"
     while True:
-        pattern = f"{prefix}:inflight:*"
-        cursor, found = context.wire.call("SCAN", cursor, "MATCH", pattern, "COUNT", 1_000)
+        cursor, found = context.wire.call("SCAN", cursor, "MATCH", "forge:{*}:inflight:*", "COUNT", 1_000)
         for key in found:
-            claim = re.sub(rb".*:", b"", key)
+            prefix, _, claim = key.decode().rpartition(":inflight:")
             if context.wire.call("HSETNX", f"{prefix}:claims", claim, "{}") == 1:
-                event(_log, "claim.adopted", logging.WARNING, worker=name, claim=claim.decode())
+                event(_log, "claim.adopted", logging.WARNING, queue=prefix, claim=claim)
         if cursor == b"0":
             return

@@ -71,8 +71,8 @@ def new_job(
         BadArgs: The arguments do not fit, or the job is too large.
     """
     row.check(args)
-    if len(key) > _MOST_KEY:
-        raise BadArgs(f"{row.name}: the key has {len(key)} characters, at most {_MOST_KEY} are taken")
+    if len(key) > _MOST_KEY or any("\ud800" <= char <= "\udfff" for char in key):
+        raise BadArgs(f"{row.name}: the key must be a text of at most {_MOST_KEY} characters")
     job = Job(id=job_id or os.urandom(16).hex(), worker=row.name, args=args, queued_at=now, key=key, by=by)
     return replace(job, raw=encode(job))
 

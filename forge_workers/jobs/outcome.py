@@ -60,7 +60,9 @@ def notice_of_done(notifier: Worker, job: Job, summary: Mapping[str, Any], *, no
     if job.worker == notifier.name or not (urgent or job.by == "person"):
         return b""
     title = f"{job.worker}: {summary.get('headline') or 'done'}"
-    return _notice(notifier, job, "done", title, "; ".join(summary.get("reasons") or ()), urgent=urgent, now=now)
+    detail, red = "; ".join(summary.get("reasons") or ()), summary.get("level") == "RED"
+    same = f"{job.worker} RED" if red else title  # its figures differ each time, and it is one trouble
+    return _notice(notifier, job, "done", title, detail, reason=same, urgent=urgent, now=now)
 
 
 def notice_of_buried(notifier: Worker, job: Job, reason: str, *, now: float) -> bytes:
@@ -69,18 +71,20 @@ def notice_of_buried(notifier: Worker, job: Job, reason: str, *, now: float) -> 
         return b""
     detail = f"forge jobs show {job.id[:8]} tells more, forge jobs requeue {job.id[:8]} tries it again"
     title = f"{job.worker} gave up a job: {reason}"
-    return _notice(notifier, job, "buried", title, detail, urgent=False, now=now)
+    return _notice(notifier, job, "buried", title, detail, reason=title, urgent=False, now=now)
 
 
-def _notice(notifier: Worker, job: Job, kind: str, title: str, detail: str, *, urgent: bool, now: float) -> bytes:
-    """Return a notice's job, named after the job it tells of, so that it is told once."""
+def _notice(
+    notifier: Worker, job: Job, kind: str, title: str, detail: str, *, reason: str, urgent: bool, now: float
+) -> bytes:
+    """Return a notice's job, named after the job it tells of and when, so that each outcome is told once."""
     args = {
         "kind": kind,
         "title": plain(title, 300),
         "worker": job.worker,
         "detail": plain(detail, 1_000),
-        "reason": plain(title, 100),
+        "reason": plain(reason, 100),
         "urgent": urgent,
     }
-    name = hashlib.sha1(f"{job.id} {kind}".encode(), usedforsecurity=False).hexdigest()[:32]
+    name = hashlib.sha1(f"{job.id} {kind} {now!r}".encode(), usedforsecurity=False).hexdigest()[:32]
     return new_job(notifier, args, now=now, by=job.worker, job_id=name).raw

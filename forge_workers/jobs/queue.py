@@ -9,6 +9,8 @@ jobs (``daemon.py``), showing queues (``inspection.py``), or what happens while 
 from __future__ import annotations
 
 import json
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,8 +18,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forge_workers.catalog import Worker
+from forge_workers.errors import BadArgs
 from forge_workers.jobs.job import Job, identity_of, new_job
+from forge_workers.log import event
 from forge_workers.wire import Script, Wire
+
+_log = logging.getLogger(__name__)
 
 #: Dead letters kept per worker, and outcomes kept per worker.
 MOST_DEAD, MOST_DONE = 1_000, 200
@@ -36,8 +42,8 @@ class Pace:
     Attributes:
         ttl_s: Seconds after which a process that says nothing counts as dead.
         beat_s: Seconds between two beats: two may be lost.
-        settle_s: Seconds after Redis has started in which no heartbeat counts as expired, since they expire while it is
-            down; whole ones, as the server counts them.
+        settle_s: Seconds in which no heartbeat counts as expired after Redis has started, or after a time as long in
+            which nobody looked, as when the machine slept; whole ones. 0 only in tests.
     """
 
     ttl_s: float = 15.0
@@ -146,6 +152,8 @@ class Queue:
             due: Not before this time, UTC unix seconds.
             sure: It may have been put there before: look for it everywhere first. Slower.
         """
+        if due is not None and (urgent or not math.isfinite(due)):
+            raise BadArgs(f"{self.row.name}: a job is either urgent or for a certain time, and that is a number")
         if not (job.key or urgent or sure or due is not None):
             self.wire.call("RPUSH", self._waiting, job.raw)
             return Ticket(job.id, "queued")
@@ -201,15 +209,17 @@ class Queue:
         return int(self._run("return", claim))
 
     def reclaim(self) -> tuple[TakenBack, ...]:
-        """Take back what processes with an expired heartbeat had in flight."""
-        return _moved(self._run("reclaim", repr(self._clock()), self.row.max_deaths, MOST_DEAD, self.pace.settle_s))
+        """Take back what processes with an expired heartbeat had in flight, and log each."""
+        return self._moved(
+            self._run("reclaim", repr(self._clock()), self.row.max_deaths, MOST_DEAD, self.pace.settle_s)
+        )
 
     def retire(self, claim: str) -> tuple[TakenBack, ...]:
         """Take back what ``claim`` had in flight, heartbeat or not.
 
         Only for who knows from the kernel that the claim's process and its children are gone.
         """
-        return _moved(self._run("retire", repr(self._clock()), self.row.max_deaths, MOST_DEAD, claim))
+        return self._moved(self._run("retire", repr(self._clock()), self.row.max_deaths, MOST_DEAD, claim))
 
     def requeue(self, letter: bytes, job: Job) -> Literal["queued", "gone", "duplicate"]:
         """Move a dead letter back in line as ``job``; ``duplicate`` when another job has its key by now."""
@@ -229,13 +239,16 @@ class Queue:
         )
         return Fetched(raw, _number(due), kept == 1)
 
+    def _moved(self, reply: list[bytes]) -> tuple[TakenBack, ...]:
+        pairs = zip(reply[::2], reply[1::2], strict=True)
+        moved = tuple(TakenBack(identity_of(raw), how == b"buried") for raw, how in pairs)
+        for taken in moved:
+            what = "job.buried" if taken.buried else "job.reclaimed"
+            event(_log, what, logging.WARNING, worker=self.row.name, job=taken.id, why="its process died")
+        return moved
+
     def _run(self, operation: str, *args: str | bytes | float) -> Any:
         return self.wire.run(_SCRIPT, self._keys, operation, *args)
-
-
-def _moved(reply: list[bytes]) -> tuple[TakenBack, ...]:
-    pairs = zip(reply[::2], reply[1::2], strict=True)
-    return tuple(TakenBack(identity_of(raw), how == b"buried") for raw, how in pairs)
 
 
 def _number(reply: bytes | None) -> float | None:

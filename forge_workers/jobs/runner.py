@@ -29,8 +29,6 @@ from forge_workers.plain import plain
 
 _log = logging.getLogger(__name__)
 
-#: Bytes of a handler's output that are kept for its dead letter: the end, where the reason stands.
-_KEPT_OUTPUT = 16_384
 #: Bytes of a handler's output that go into the worker's log: its own log lines, and no gigabyte.
 _LOGGED_OUTPUT = 262_144
 #: Longest single line that a child may send, bytes.
@@ -89,7 +87,6 @@ class Child:
 
     process: HeldProcess
     results: int
-    _said: bytearray = field(default_factory=bytearray)
     _told: bytearray = field(default_factory=bytearray)
     _printed: int = 0
 
@@ -152,13 +149,13 @@ class Child:
             if watch.must_end():
                 return Interrupted()  # 2
             if time.monotonic() >= deadline:
-                return Raised(Transient("it ran longer than its time limit and was ended"), self._output())  # 3
+                return Raised(Transient("it ran longer than its time limit and was ended"))  # 3
             over = watch.lease_over()
             if over is not None:
                 return Raised(LeaseLost(f"the GPU lease is over: {over}"))  # 4
             if self.process.popen.poll() is not None:
                 self._hear(poll, 0.0, watch)
-                return self._outcome(watch) or Raised(Transient(self._how_it_ended()), self._output())  # 5
+                return self._outcome(watch) or Raised(Transient(self._how_it_ended()))  # 5
 
     def _polled(self, wake: int) -> select.poll:
         poll = select.poll()
@@ -177,10 +174,9 @@ class Child:
             elif file == self.results:
                 self._told += data
             else:
-                os.write(sys.stderr.fileno(), data[: max(0, _LOGGED_OUTPUT - self._printed)])
+                with contextlib.suppress(OSError):  # whoever collected this process's log is gone
+                    os.write(sys.stderr.fileno(), data[: max(0, _LOGGED_OUTPUT - self._printed)])
                 self._printed += len(data)
-                self._said += data
-                del self._said[:-_KEPT_OUTPUT]
 
     def _outcome(self, watch: Watch) -> Done | Raised | None:
         while b"\n" in self._told:
@@ -201,9 +197,6 @@ class Child:
         if code < 0:
             return f"its process was ended by {signal.Signals(-code).name}"
         return f"its process ended with exit code {code} and told no outcome"
-
-    def _output(self) -> str:
-        return bytes(self._said).decode("utf-8", "replace")
 
 
 def _read(line: bytes) -> dict[str, Any]:

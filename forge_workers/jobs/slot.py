@@ -53,8 +53,9 @@ class Slot:
 
     def close(self) -> None:
         """Leave the place."""
-        os.close(self.jobs)
-        os.close(self._file)
+        for file in (self.jobs, self._file):
+            if file >= 0:
+                os.close(file)
 
 
 def _opened(path: Path) -> int:

@@ -7,7 +7,7 @@ twice. Belongs here: that file. Does not belong here: the queue (``queue.py``).
 
 from __future__ import annotations
 
-import fcntl
+import itertools
 import json
 import logging
 import os
@@ -21,8 +21,9 @@ from forge_workers import files
 from forge_workers.catalog import Worker
 from forge_workers.errors import BadArgs, Transient
 from forge_workers.jobs.job import Job, NoJob, decode, new_job
-from forge_workers.jobs.queue import Queue, Ticket
+from forge_workers.jobs.queue import MOST_DONE, Queue, Ticket
 from forge_workers.log import event
+from forge_workers.private import locked
 from forge_workers.wire import Refused, Unanswered, Wire
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ _log = logging.getLogger(__name__)
 MOST_BYTES = 16 * 1024 * 1024
 #: How a server that has just started and reads its data refuses: it is as good as away.
 _LOADING = "LOADING"
+#: Jobs sent before it is noted how far it came; below the outcomes that a queue remembers.
+_BATCH = MOST_DONE // 2
+#: Longest wait for another process that appends or replays, seconds.
+_PATIENCE_S = 10.0
 
 
 class SpoolFull(Transient):
@@ -108,25 +113,47 @@ class Producer:
         return Ticket(job.id, "spooled")
 
     def replay(self) -> bool:
-        """Send what is spooled, oldest first; return whether nothing is left in the spool."""
-        try:
-            if self._path.stat().st_size == 0:
-                return True
-        except FileNotFoundError:
-            return True
-        with self._locked():
-            lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
+        """Send what is spooled, oldest first; return whether nothing is left in the spool.
+
+        Raises:
+            wire.Refused: Redis refuses a job, for example because it is full; it and those after it stay.
+            Transient: Another process has had the spool to itself for ten seconds.
+        """
+        while self._path.exists() and self._path.stat().st_size > 0:
+            try:
+                self._replay_some()
+            except Unanswered:
+                return False
+            except Refused as refused:
+                if refused.code != _LOADING:
+                    raise
+                return False
+        return True
+
+    def _replay_some(self) -> None:
+        """Send some jobs and note how far it came: fewer than the outcomes that a queue remembers."""
+        with self._locked(), self._path.open("rb") as spool:
+            start, size = self._sent(), spool.seek(0, os.SEEK_END)
+            spool.seek(start)
             sent = 0
             try:
-                for line in lines:
+                for line in itertools.islice(spool, _BATCH):
                     self._send(line)
-                    sent += 1
-            except (Unanswered, Refused):
-                pass
-            if sent:
-                files.replace(self._path, b"".join(lines[sent:]).decode("utf-8", "replace"))
-                event(_log, "job.replayed", jobs=sent, left=len(lines) - sent)
-            return sent == len(lines)
+                    sent += len(line)
+            finally:
+                if start + sent >= size:
+                    os.truncate(self._path, 0)
+                elif sent:
+                    files.replace(self._path.with_suffix(".sent"), str(start + sent))
+                if sent:
+                    event(_log, "job.replayed", bytes=sent, left_bytes=size - start - sent)
+
+    def _sent(self) -> int:
+        """Return where the first job stands that was not sent yet."""
+        try:
+            return int(self._path.with_suffix(".sent").read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return 0
 
     def _queue(self, worker: str) -> Queue:
         if worker not in self._queues:
@@ -158,6 +185,8 @@ class Producer:
                     f"Redis does not answer and the spool {self._path} is full ({size} bytes): "
                     f"start Redis (`forge up`); the job for {job.worker} was not taken"
                 )
+            if size == 0:
+                self._path.with_suffix(".sent").unlink(missing_ok=True)  # first: it is of lines that are gone
             try:
                 spool.truncate(size)
                 spool.write(line)
@@ -172,7 +201,11 @@ class Producer:
     def _locked(self) -> Iterator[None]:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            until = time.monotonic() + _PATIENCE_S
+            while not locked(lock):
+                if time.monotonic() > until:
+                    raise Transient(f"another process has kept {lock.name} for {_PATIENCE_S:.0f} s: end it")
+                time.sleep(0.01)
             yield
 
 

@@ -71,10 +71,20 @@ def judged(level: str, **changed: object) -> bytes:
     return said("amygdala", level=level, **changed)
 
 
-def decided(*told: bytes | None, start: events.Cursor | None = None, zone: ZoneInfo = PARIS) -> events.Plan:
+def decided(
+    *told: bytes | None, start: events.Cursor | None = None, zone: ZoneInfo = PARIS, now: float = NOON
+) -> events.Plan:
     """Decide about ``told``, the first at place 1-0."""
     entries = [Entry(f"{n}-0", event) for n, event in enumerate(told, start=1)]
-    return events.decide(start or events.Cursor(), entries, zone=zone, is_known=lambda night: night == NIGHT)
+    return events.decide(start or events.Cursor(), entries, zone=zone, is_known=lambda night: night == NIGHT, now=now)
+
+
+def test_a_red_of_an_earlier_day_starts_nothing_when_it_is_read_late() -> None:
+    """Its night was briefed long ago; what was seen is still told on the asset."""
+    plan = decided(judged("RED"), now=NOON + 3 * 86_400)
+
+    assert plan.runs == ()
+    assert len(plan.observations) == 1
 
 
 def test_a_finished_daytime_job_is_an_observation_on_its_asset() -> None:
@@ -351,7 +361,7 @@ def test_without_looking_into_the_event_log_the_same_death_tells_twice(ticker: T
     ticker.tick(dies_after=3)
 
     entries = ticker.queues.events(START, 100).entries
-    plan = events.decide(events.Cursor(), entries, zone=PARIS, is_known=lambda _: True)
+    plan = events.decide(events.Cursor(), entries, zone=PARIS, is_known=lambda _: True, now=NOON)
     for seen in plan.observations:
         ticker.instance.report_runless_asset_event(seen)
 
@@ -581,7 +591,7 @@ def test_a_daemon_killed_again_and_again_tells_each_event_once(tmp_path: Path, r
     moments = random.Random(seed)
     workers = ("code_review", "security_review", "pr_digest")
     told = [said(workers[n % 3]) for n in range(250)]
-    flips = [judged(level) for _ in range(3) for level in ("RED", "RED", "GREEN")]
+    flips = [judged(level, at=time.time()) for _ in range(3) for level in ("RED", "RED", "GREEN")]
     for number, flip in enumerate(flips):
         told.insert(15 + number * 25, flip)
 

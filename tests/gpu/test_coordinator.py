@@ -66,16 +66,16 @@ def test_use_without_the_lease_is_reported(redis_server: PrivateRedis, server: O
 
 
 def test_who_waits_too_long_is_reported(redis_server: PrivateRedis, server: OllamaStandIn) -> None:
-    """A waiter older than ten minutes is contention; a younger one is not."""
+    """A waiter older than five minutes is contention; a younger one is not."""
     leases = leases_at(redis_server.socket)
     ask(leases, "holder", model="qwen3:8b")
     ask(leases, "security_review of tonight")
 
-    assert coordinated(redis_server, server, later_s=590).findings == ()
-    report = coordinated(redis_server, server, later_s=610)
+    assert coordinated(redis_server, server, later_s=290).findings == ()
+    report = coordinated(redis_server, server, later_s=310)
     assert [finding.rule for finding in report.findings] == ["gpu:contention"]
-    assert "has waited 10 min" in report.findings[0].title
-    assert report.numbers["longest_wait_s"] >= 605
+    assert "has waited 5 min" in report.findings[0].title
+    assert report.numbers["longest_wait_s"] >= 305
 
 
 @pytest.mark.parametrize("hoards", [False, True])

@@ -10,7 +10,8 @@ from forge_workers.wire import Script, Wire
 Change = tuple[str, str]
 
 _MOVE = "job = redis.call('LMOVE', waiting, mine, 'LEFT', 'RIGHT')"
-_HELD = "if redis.call('LREM', inflight(claim), 1, job) == 0 then return {0, false, false} end"
+_HELD = "if redis.call('LREM', mine, 1, job) == 0 then return {0, false, false} end"
+_STILL_HELD = "if not redis.call('LPOS', mine, job) then return {0, false, false} end"
 _SILENT = "if redis.call('EXISTS', alive(of)) == 0 then"
 #: By age: taken back 0.3 s after it began, as a fixed visibility timeout does.
 _BY_AGE = (
@@ -21,12 +22,12 @@ _BY_AGE = (
 #: What each flaw changes in ``queue.lua``.
 FLAWS: Mapping[str, tuple[Change, ...]] = {
     "": (),
-    "plain pop": ((_MOVE, "job = redis.call('LPOP', waiting)"), (_HELD, "")),
-    "acknowledged before the effect": ((_HELD, ""),),
+    "plain pop": ((_MOVE, "job = redis.call('LPOP', waiting)"), (_HELD, ""), (_STILL_HELD, "")),
+    "acknowledged before the effect": ((_HELD, ""), (_STILL_HELD, "")),
     "two-step claim": ((_MOVE, "job = false"),),
     "reaped by age": ((_SILENT, _BY_AGE),),
     "no look at its own list": (("local job = redis.call('LINDEX', mine, 0)", "local job = false"),),
-    "acknowledged without the token": ((_HELD, "redis.call('LREM', inflight(claim), 1, job)"),),
+    "acknowledged without the token": ((_HELD, "redis.call('LREM', mine, 1, job)"), (_STILL_HELD, "")),
 }
 
 #: Flaws in the script alone, for its model.
@@ -36,7 +37,7 @@ SCRIPTS: Mapping[str, Change] = {
         "if sure == '1' and is_here(job, id) then return",
         "if key ~= '' then redis.call('HSETNX', keys, key, id) end if sure == '1' and is_here(job, id) then return",
     ),
-    "forgets who was put back": ("redis.call('HINCRBY', deaths, id, 0)\n    count(how)", "count(how)"),
+    "forgets who was put back": ("redis.call('HINCRBY', deaths, id, 0)\n      count(how)", "count(how)"),
     "looks only where claims stand": ("redis.call('KEYS', inflight('*'))", "{}"),
     "serves strangers": ("if redis.call('HEXISTS', claims, claim) == 0 then return {false, false} end", ""),
     "reclaims to the tail": (

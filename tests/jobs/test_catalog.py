@@ -66,7 +66,7 @@ def test_every_row_can_be_called_and_says_what_it_is_for(row: Worker) -> None:
     ("facts", "problem"),
     [
         ({"function": "tests.jobs.toys:not_there"}, "toy: tests.jobs.toys:not_there cannot be loaded"),
-        ({"function": ""}, "toy: Empty module name"),
+        ({"function": ""}, "toy:  cannot be loaded"),
         ({"function": "tests.jobs.toys:hello"}, None),
         ({"function": "tests.jobs.keeping:alone"}, "toy: tests.jobs.keeping:alone cannot be loaded"),
         ({"function": "tests.jobs.keeping:order_of_row", "inline": True}, "toy: tests.jobs.keeping:order_of"),

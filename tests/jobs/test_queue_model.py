@@ -79,6 +79,7 @@ class QueueModel(RuleBasedStateMachine):
         job = new_job(ROW, {"n": n}, now=self.clock(), key=key, job_id=f"{n:032x}")
         due = None if in_s is None else self.clock() + in_s
         self.jobs.append(job)
+        urgent = urgent and due is None
         self._place(job, urgent, due, sure=False)
         if lost:
             self._place(job, urgent, due, sure=True)
@@ -150,6 +151,15 @@ class QueueModel(RuleBasedStateMachine):
         for how in outcomes:
             self.fetch(claim, lost=False)
             self.finish(claim, 0, how, more)
+
+    @rule(claim=CLAIMS)
+    def come_again(self, claim: str) -> None:
+        """A job is put back, and whoever made it asks about the bytes that it had before."""
+        held = self.inflight.get(claim, [])
+        if held:
+            first = next(job for job in self.jobs if job.id == _id(held[0]))
+            self.finish(claim, 0, "retried", more=False)
+            self._place(first, urgent=False, due=None, sure=True)
 
     @rule(claim=CLAIMS, which=JOBS, how=OUTCOMES, more=st.booleans())
     def finish(self, claim: str, which: int, how: str, more: bool) -> None:
