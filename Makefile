@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LATEST := $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%d 2>/dev/null)
 
-.PHONY: help night test check bench ui clean
+.PHONY: help night test check chaos bench ui clean
 .DEFAULT_GOAL := help
 
 help: ## show these lines
@@ -20,14 +20,20 @@ check: .ready-dev ## lint, types, import contracts and the quick tests (under a 
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python -m pytest -n 2 -m "not slow"
 
-bench: .ready-dev ## measure and print the tables of BENCHMARKS.md
+chaos: .ready-dev ## the long storms over queue and lease: a million jobs, a million attempts (under an hour)
+	@$(BIN)/python -m tests.chaos.queue_storm --long
+	@$(BIN)/python -m tests.chaos.lease_storm --long
+
+bench: .ready-dev ## measure beside the Python queues and print the tables of BENCHMARKS.md (20 minutes)
+	@$(PYTHON) .ci/bootstrap.py requirements-peers.lock .venv-peers
+	@$(PYTHON) .ci/bootstrap.py requirements-peers-arq.lock .venv-arq
 	@$(BIN)/python -m tests.benchmarks
 
 ui: .ready ## Dagster's web pages for this machine's nights, on loopback
 	@$(BIN)/forge ui
 
-clean: ## remove .venv and every cache; the nights under ~/.forge stay
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+clean: ## remove the environments and every cache; the nights under ~/.forge stay
+	@rm -rf .venv .venv-peers .venv-arq .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 .PHONY: .ready .ready-dev
 .ready:
