@@ -1,19 +1,27 @@
 """Measure and print the tables of ``BENCHMARKS.md``, and keep them there: ``python -m tests.benchmarks``.
 
-Belongs here: which tables there are. Does not belong here: any assertion about time; a slow machine is no fault.
+With names of parts, such as ``queue worker``, only those are measured and printed, and nothing is kept. Belongs here:
+which tables there are. Does not belong here: any assertion about time; a slow machine is no fault.
 """
 
 from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import bench_lease, bench_night
+from tests.benchmarks import bench_lease, bench_night, bench_queue, bench_worker
 
+_PARTS: Mapping[str, Callable[[], str]] = {
+    "night": bench_night.run,
+    "queue": bench_queue.run,
+    "worker": bench_worker.run,
+    "lease": bench_lease.run,
+}
 _PAGE = Path(__file__).parents[2] / "BENCHMARKS.md"
 _HEAD = """\
 # Benchmarks
@@ -33,17 +41,21 @@ def _machine() -> str:
     )
 
 
-def main() -> None:
-    """Run every benchmark."""
+def main(chosen: Sequence[str]) -> None:
+    """Run the ``chosen`` benchmarks, or every one and keep the page."""
+    unknown = sorted(set(chosen) - _PARTS.keys())
+    if unknown:
+        sys.exit(f"there is no benchmark {', '.join(unknown)}: choose from {', '.join(_PARTS)}")
     page = _HEAD.format(machine=_machine())
     sys.stdout.write(page)
-    for table in (bench_night.run, bench_lease.run):
-        text = "\n" + table().strip() + "\n"
+    for part in chosen or _PARTS:
+        text = "\n" + _PARTS[part]().strip() + "\n"
         sys.stdout.write(text)
         sys.stdout.flush()
         page += text
-    _PAGE.write_text(page)
+    if not chosen:
+        _PAGE.write_text(page)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Forge, a bare redis-py loop and the Python queues, each as the real processes its users run."""
