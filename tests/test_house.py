@@ -53,7 +53,7 @@ def test_a_lock_file_pins_every_package_by_hash_and_names_no_index(lock: Path) -
     packages = re.findall(r"^(\S+)==(\S+)", text, re.MULTILINE)
     entries = re.split(r"^(?=\S+==)", text, flags=re.MULTILINE)[1:]
 
-    assert len(packages) > 20
+    assert len(packages) > 5
     assert all("--hash=sha256:" in entry for entry in entries)
     assert re.search(r"https?://|index-url|find-links|trusted-host", text) is None
 

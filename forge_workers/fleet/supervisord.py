@@ -26,7 +26,7 @@ import psutil
 from forge_workers import files
 from forge_workers.address import short_socket
 from forge_workers.errors import ForgeError, Transient
-from forge_workers.fleet.configuration import WORKERS
+from forge_workers.fleet.configuration import REDIS, WORKERS
 from forge_workers.plain import plain
 from forge_workers.private import locked, make_private
 
@@ -145,8 +145,9 @@ class Supervisord:
 
     def start_what_is_off(self) -> int:
         """Start, at once, every process that waits for its next start or was given up; return how many."""
-        off = [(f"{WORKERS}:{p.worker}-{p.slot}", p) for p in self.processes() or () if p.off and p.worker != "redis"]
-        for name, process in off:
+        off = [process for process in self.processes() or () if process.off]
+        for process in off:
+            name = REDIS if process.worker == REDIS else f"{WORKERS}:{process.worker}-{process.slot}"
             with contextlib.suppress(xmlrpc.client.Fault):  # it has just been started by itself
                 if process.state == "BACKOFF":
                     self._ask("stopProcess", name)

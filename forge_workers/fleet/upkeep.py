@@ -187,7 +187,9 @@ class Upkeep:
             log = log_of_redis(self._home)
             with log.open("rb") as file:
                 file.seek(min(self._said_before, _size(log)))
-                raise refusal(file.read().decode("utf-8", "replace"), data_of(self._home), log)
+                said = file.read().decode("utf-8", "replace")
+            if said.strip():  # else it was off before this command, and has not been started again yet
+                raise refusal(said, data_of(self._home), log)
 
     @property
     def _longest_stop_s(self) -> float:

@@ -38,7 +38,7 @@ _LAST_LOOK, _LAST_LOOK_S = "{forge:gpu:local:0}:look", 86_400
 
 def gpu_coordinator(request: Request, tools: Tools) -> Report:
     """Look at the lease and at the device once, and empty the device when training holds the lease or is next."""
-    return coordinate(request, tools, in_use=memory_in_use, pause=time.sleep)
+    return coordinate(request, tools, in_use=memory_in_use, clock=time.monotonic, pause=time.sleep)
 
 
 def memory_in_use() -> int:
@@ -47,13 +47,21 @@ def memory_in_use() -> int:
     return int(memory.total - memory.available)
 
 
-def coordinate(request: Request, tools: Tools, *, in_use: Callable[[], int], pause: Callable[[float], None]) -> Report:
+def coordinate(
+    request: Request,
+    tools: Tools,
+    *,
+    in_use: Callable[[], int],
+    clock: Callable[[], float],
+    pause: Callable[[float], None],
+) -> Report:
     """Do what :func:`gpu_coordinator` says.
 
     Args:
         request: For which night it is told.
         tools: The settings say where Redis and Ollama are.
         in_use: Measures the bytes in use.
+        clock: Seconds that only rise.
         pause: Waits so many seconds.
 
     Raises:
@@ -69,7 +77,7 @@ def coordinate(request: Request, tools: Tools, *, in_use: Callable[[], int], pau
                 look = _look(now, status, memory)
                 uses = use_without_lease(_remembered(wire), look)
                 empty = is_exclusive(status)
-                release = unload_all(memory, in_use, clock=time.monotonic, pause=pause) if empty else None
+                release = unload_all(memory, in_use, clock=clock, pause=pause) if empty else None
                 _remember(wire, _look(now, status, memory) if release else look)
         except Transient as fault:
             return _report(request, status, now, (), gaps=(Gap(what="the models in memory", why=str(fault)),))

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import RUN_KEY_TAG
 
 from forge_assets import automation
 from forge_assets import worker_events as events
-from forge_assets.definitions import standard_steps
 from forge_assets.resources.queues import START, Entry, Queues, Stream
 from forge_workers.catalog import WORKERS
 from forge_workers.jobs import outcome
@@ -31,9 +22,10 @@ from forge_workers.jobs.queue import EVENTS, Queue
 from forge_workers.night import BRIEFING, STEPS
 from forge_workers.redact import Redactor
 from forge_workers.report import Report
-from forge_workers.settings import load
 from forge_workers.wire import Wire
 from tests.standins.redis import PrivateRedis
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PARIS = ZoneInfo("Europe/Paris")
@@ -488,152 +480,3 @@ def test_another_type_of_key_in_the_streams_place_is_one_line(ticker: Ticker) ->
     ticker.wire.call("SET", EVENTS, "x")
 
     assert why(ticker.evaluate()).startswith("Redis says ")
-
-
-def test_a_daytime_run_is_briefed_only_when_its_night_was() -> None:
-    """Nobody gets half a day's briefing at three; a briefing that is out is brought up to date."""
-    tags = {"dagster/partition": NIGHT, events.BY_DAY: "yes"}
-    run = dg.DagsterRun(job_name="night", status=dg.DagsterRunStatus.SUCCESS, tags=tags)
-
-    assert isinstance(automation.brief_after(run), dg.SkipReason)
-    assert isinstance(automation.brief_after(run, briefed=True), dg.RunRequest)
-
-
-@dg.op
-def _nothing() -> None:
-    """Do nothing."""
-
-
-@dg.job
-def some_run() -> None:
-    """Succeed."""
-    _nothing()
-
-
-def test_whether_a_night_was_briefed_is_asked_of_the_store(tmp_path: Path) -> None:
-    """The sensor itself, after a run that an event asked for: without a briefing, with one, with a damaged one."""
-    settings = load({"FORGE_HOME": str(tmp_path)}, cwd=tmp_path)
-    steps = standard_steps(settings)
-    with dg.DagsterInstance.ephemeral() as instance:
-        tags = {"dagster/partition": NIGHT, events.BY_DAY: "yes"}
-        done = some_run.execute_in_process(instance=instance, tags=tags)
-
-        def decided_now() -> object:
-            context = dg.build_run_status_sensor_context(
-                sensor_name="brief_after_success",
-                dagster_event=done.get_run_success_event(),
-                dagster_instance=instance,
-                dagster_run=done.dagster_run,
-                resources={"steps": steps},
-            )
-            return automation.brief_after_success(context)
-
-        before = decided_now()
-        steps.store.save(Report(asset=BRIEFING, night=NIGHT, headline="All is well."))
-        after = decided_now()
-        (steps.store.folder(BRIEFING, NIGHT) / "manifest.json").write_text("{")
-        damaged = decided_now()
-
-    assert isinstance(before, dg.SkipReason)
-    assert isinstance(after, dg.RunRequest)
-    assert after.partition_key == NIGHT
-    assert isinstance(damaged, dg.RunRequest)
-
-
-DAGSTER_YAML = """
-telemetry: {enabled: false}
-concurrency: {runs: {max_concurrent_runs: 0}}
-"""
-
-
-@contextmanager
-def code_server(folder: Path, environ: dict[str, str]) -> Iterator[Path]:
-    """Serve the code location, as `dagster code-server` does; return the workspace that names it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "dagster", "api", "grpc", "-m", "tests.assets.quick_location", "-p", str(port)]
-    with (folder / "code.log").open("w") as log:
-        server = subprocess.Popen([*command, "-h", "127.0.0.1"], cwd=ROOT, env=environ, stdout=log, stderr=log)
-
-    def serves() -> bool:
-        assert server.poll() is None, (folder / "code.log").read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    workspace = folder / "workspace.yaml"
-    workspace.write_text(f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {port}, location_name: forge}}}}]\n")
-    try:
-        wait_until(serves)
-        yield workspace
-    finally:
-        server.kill()
-        server.wait(timeout=30)
-
-
-def wait_until(true_at_last: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for something that other processes do."""
-    until = time.monotonic() + seconds
-    while not true_at_last():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.02)
-
-
-@pytest.mark.slow
-def test_a_daemon_killed_again_and_again_tells_each_event_once(tmp_path: Path, redis_server: PrivateRedis) -> None:
-    """Dagster's own daemon, SIGKILL at random moments: one observation per job, one run per change to RED."""
-    dagster_home = tmp_path / "dagster"
-    dagster_home.mkdir()
-    (dagster_home / "dagster.yaml").write_text(DAGSTER_YAML)
-    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "FORGE_HOME": str(redis_server.home)}
-    environ |= {"DAGSTER_HOME": str(dagster_home), "FORGE_TIMEZONE": "UTC", "FORGE_REPOSITORIES": str(ROOT)}
-    seed = random.randrange(10**6)
-    moments = random.Random(seed)
-    workers = ("code_review", "security_review", "pr_digest")
-    told = [said(workers[n % 3]) for n in range(250)]
-    flips = [judged(level, at=time.time()) for _ in range(3) for level in ("RED", "RED", "GREEN")]
-    for number, flip in enumerate(flips):
-        told.insert(15 + number * 25, flip)
-
-    with dg.DagsterInstance.from_config(str(dagster_home)) as instance, code_server(tmp_path, environ) as workspace:
-        ticker = Ticker(instance, redis_server)
-        ticker.add(*told)
-        command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
-
-        def start() -> subprocess.Popen[bytes]:
-            with (tmp_path / "daemon.log").open("ab") as log:
-                return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
-
-        def newest() -> int:
-            return instance.event_log_storage.get_maximum_record_id() or 0
-
-        def kept() -> events.Cursor:
-            state = next(iter(instance.all_instigator_state()), None)
-            cursor = getattr(state.instigator_data, "cursor", None) if state else None
-            return events.read(cursor) or events.Cursor()
-
-        def observed() -> Counter[str]:
-            return sum((ticker.observed(asset) for asset in (*workers, "threat_assessment")), Counter())
-
-        torn = 0
-        for longest in (0.4, 0.4, 0.4, 2.5, 2.5, 2.5):  # among the reports, and as far as the runs
-            before, daemon = newest(), start()
-            try:
-                wait_until(lambda before=before: newest() > before or kept().seen == len(told))  # type: ignore[misc]
-                time.sleep(moments.uniform(0, longest))
-            finally:
-                daemon.kill()
-                daemon.wait(timeout=30)
-            torn += observed().total() > kept().seen
-        daemon = start()
-        try:
-            wait_until(lambda: kept().seen == len(told), 120)
-        finally:
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait(timeout=60)
-        keys = Counter(run.tags[RUN_KEY_TAG] for run in instance.get_runs())
-        counted = observed()
-
-    assert torn, f"no kill came between reporting and the cursor (seed {seed}): nothing was tried"
-    assert counted == dict.fromkeys(ids(*told), 1), f"seed {seed}"
-    assert keys == {f"RED by {json.loads(flips[n])['id']}": 1 for n in (0, 3, 6)}, f"seed {seed}"

@@ -21,6 +21,8 @@ from tests.briefing.parts import DAY, NIGHT, NOW, earlier, report
 from tests.briefing.test_deliver import Clock, chosen, posted_once
 from tests.standins.slack import Fault, slack_server
 
+pytestmark = pytest.mark.slow
+
 
 def tools(home: Path, settings: Settings | None = None) -> Tools:
     """Return tools without a model, which the briefing never asks."""

@@ -18,6 +18,8 @@ from tests.briefing.examples import busy
 from tests.briefing.parts import DAY, NIGHT
 from tests.briefing.test_morning import tools
 
+pytestmark = pytest.mark.slow
+
 REQUEST = Request(night=NIGHT, window=DAY)
 
 

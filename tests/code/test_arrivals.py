@@ -27,6 +27,8 @@ from tests.code.desk import NIGHT, WINDOW, tools_for
 from tests.standins.redis import PrivateRedis
 from tests.standins.repositories import DAY, HOUR, MONDAY, Repo, bare, locked, shallow
 
+pytestmark = pytest.mark.slow
+
 Job = tuple[str, dict[str, Any], str]
 
 

@@ -17,6 +17,8 @@ from forge_workers.windows import Window
 from tests.code.desk import NIGHT, request_for, tools_for
 from tests.standins.repositories import DAY, HOUR, MONDAY, Content, Repo
 
+pytestmark = pytest.mark.slow
+
 SHELL = "import subprocess\nsubprocess.call(command, shell=True)\n"
 SECOND, THIRD = "2026-03-03", "2026-03-04"
 NIGHTS = (NIGHT, SECOND, THIRD)

@@ -373,6 +373,8 @@ def test_a_lost_lease_stops_the_review(tmp_path: Path, ollama: OllamaStandIn, re
     """The GPU may belong to somebody else by now: nothing more is asked and nothing is reported."""
 
     class Lost(AbstractContextManager[Held]):
+        term = 1
+
         def __exit__(self, *_: object) -> None: ...
 
         def check(self) -> None:

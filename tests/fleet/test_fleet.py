@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from forge_workers.catalog import WORKERS
+from forge_workers.fleet.supervisord import Supervisord
 from tests.fleet.processes import daemons, of_home, until
 from tests.standins.forge import Forge, forge_in
 from tests.standins.repositories import Repo
@@ -103,7 +104,7 @@ def only_for_its_owner(forge: Forge) -> None:
     """Nobody else may reach the supervisor or read what it wrote, and no secret was written."""
     fleet = forge.home / "fleet"
     assert stat.S_IMODE(fleet.stat().st_mode) == 0o700
-    assert stat.S_IMODE((fleet / "supervisord.sock").stat().st_mode) == 0o600
+    assert stat.S_IMODE(Supervisord(forge.home).socket.stat().st_mode) == 0o600
     for folder in (fleet, forge.home / "logs"):
         for path in folder.iterdir():
             assert path.stat().st_mode & 0o077 == 0, path

@@ -36,7 +36,12 @@ def coordinated(redis: PrivateRedis, server: OllamaStandIn, later_s: float = 0.0
     now = redis.client().time()[0] + later_s  # type: ignore[index]
     tools = Tools(settings, tools_of(settings, now).models, tools_of(settings, now).history, lambda: now)
     request = Request(night=NIGHT, window=window(NIGHT, settings.zone))
-    return coordinator.coordinate(request, tools, in_use=server.memory_in_use, pause=lambda _: None)
+    passed = [0.0]
+
+    def pause(seconds: float) -> None:
+        passed[0] += seconds
+
+    return coordinator.coordinate(request, tools, in_use=server.memory_in_use, clock=lambda: passed[0], pause=pause)
 
 
 def test_a_quiet_device_has_nothing_to_tell(redis_server: PrivateRedis, server: OllamaStandIn) -> None:

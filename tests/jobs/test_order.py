@@ -24,6 +24,8 @@ from tests.code.test_security import AWS, SHELL
 from tests.jobs.keeping import JOB
 from tests.standins.repositories import DAY, HOUR, MONDAY, Repo, shallow, synthetic
 
+pytestmark = pytest.mark.slow
+
 _COMMITS = {"commit_log": "forge_workers.code.commits:commit_log"}
 MONDAYS_NIGHT = "2026-03-02"
 

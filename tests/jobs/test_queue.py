@@ -69,6 +69,7 @@ def test_a_key_keeps_a_second_job_out_while_the_first_waits_or_runs(redis_server
     assert queue.enqueue({"n": 2}, key="k").placed == "queued"
 
 
+@pytest.mark.slow
 def test_ten_thousand_jobs_due_at_the_same_moment_are_all_taken_once_even_when_the_clock_jumps(
     redis_server: PrivateRedis,
 ) -> None:
@@ -340,6 +341,7 @@ def test_a_full_redis_lets_an_idle_process_fetch(redis_server: PrivateRedis) -> 
     queue.wire.call("CONFIG", "SET", "maxmemory", 0)
 
 
+@pytest.mark.slow
 def test_four_reapers_at_once_take_a_job_back_once(redis_server: PrivateRedis) -> None:
     """Taking back is one atomic step."""
     queue = toy_queue(redis_server)

@@ -22,6 +22,8 @@ from tests.notices.scenes import NOON, Clock, chosen, notice, once_in_order, put
 from tests.standins.slack import TOKEN, Fault, SlackServer
 from tests.standins.tools import tools_of
 
+pytestmark = pytest.mark.slow
+
 GOOD: dict[str, Any] = {"kind": "done", "worker": "pr_digest", "title": "the digest is done"}
 
 
