@@ -203,10 +203,10 @@ class Daemon:
             event(_log, "job.malformed", logging.ERROR, worker=self.row.name, job=identity_of(raw), bytes=len(raw))
             return self._doer.bury_unread(raw, str(error))
         self.heartbeat.working_on(job.id)
-        try:
-            return self._doer.do(job)
-        finally:
+        following = self._doer.do(job)
+        if following.raw is None:
             self.heartbeat.working_on("")
+        return following
 
     def _leave(self) -> int:
         """Hand back what is in flight, and end the claim."""

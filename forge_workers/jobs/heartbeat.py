@@ -44,7 +44,8 @@ class Heartbeat:
         self._queue = queue
         self._facts = facts
         self._clock = clock
-        self._job: dict[str, Any] = {"job": "", "job_since": 0.0, "progress": "", "progress_at": 0.0}
+        self._job: tuple[str, float] = "", 0.0
+        self._progress: tuple[str, float] = "", 0.0
         self._parent = os.getppid()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
@@ -63,12 +64,12 @@ class Heartbeat:
 
     def working_on(self, job_id: str) -> None:
         """Say which job is under way, "" for none; the next beat carries it."""
-        now = self._clock()
-        self._job = {"job": job_id, "job_since": now, "progress": "", "progress_at": now}
+        self._job = job_id, self._clock()
+        self._progress = "", self._job[1]
 
     def progress(self, text: str) -> None:
         """Say how far the job is."""
-        self._job = {**self._job, "progress": text[:200], "progress_at": self._clock()}
+        self._progress = text[:200], self._clock()
 
     def end(self) -> None:
         """Beat no more."""
@@ -76,7 +77,9 @@ class Heartbeat:
         faulthandler.cancel_dump_traceback_later()
 
     def _said(self) -> dict[str, Any]:
-        return {**self._facts, **self._job, "beat_at": self._clock()}
+        (job, since), (progress, progress_at) = self._job, self._progress
+        doing = {"job": job, "job_since": since, "progress": progress, "progress_at": progress_at}
+        return {**self._facts, **doing, "beat_at": self._clock()}
 
     def _beat_on(self) -> None:
         # Signals are for the main thread: one that lands here would not end what that one waits for.

@@ -137,9 +137,9 @@ def decode(raw: bytes, row: Worker) -> Job:
 
 
 def _check_fields(job: Job, row: Worker) -> None:
-    texts = (job.id, job.worker, job.key, job.by)
+    texts = type(job.id) is type(job.worker) is type(job.key) is type(job.by) is str
     numbers = type(job.attempt) is int and job.attempt >= 1 and isinstance(job.queued_at, int | float)
-    if not (all(type(text) is str for text in texts) and type(job.args) is dict and numbers):
+    if not (texts and type(job.args) is dict and numbers):
         raise NoJob("its fields are not of the right kind")
     if job.worker != row.name:
         raise NoJob(f"it is for the worker {job.worker!r:.60}")

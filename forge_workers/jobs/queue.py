@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from forge_workers.catalog import Worker
 from forge_workers.errors import BadArgs
@@ -56,8 +56,7 @@ def prefix_of(worker: str) -> str:
     return f"forge:{{{worker}}}"
 
 
-@dataclass(frozen=True)
-class Ticket:
+class Ticket(NamedTuple):
     """Where an enqueued job went.
 
     Attributes:
@@ -69,8 +68,7 @@ class Ticket:
     placed: Placed
 
 
-@dataclass(frozen=True)
-class Fetched:
+class Fetched(NamedTuple):
     """What the queue had.
 
     Attributes:

@@ -133,9 +133,10 @@ class Player:
             self._write(lease.term)
 
     def _come_back(self, leases: Leases, chance: random.Random) -> None:
-        """Act in the name of a lease that is over: write, release, renew."""
+        """Act in the name of leases that are over: write in each one's, release or renew in one's."""
+        for over in self._old:
+            self._write(over.term)
         old = chance.choice(self._old)
-        self._write(old.term)
         with contextlib.suppress(Transient):
             self.strange += 1
             self.obeyed += leases.script.call(chance.choice(["release", "renew"]), old.token)
