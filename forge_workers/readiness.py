@@ -10,7 +10,7 @@ from forge_workers.models.engine import ModelFault, NoServer, Resident
 from forge_workers.models.gateway import WarmUp
 from forge_workers.plain import markdown, plain
 from forge_workers.report import Effect, Outcome, Report
-from forge_workers.settings import Models
+from forge_workers.settings_sections import Models
 from forge_workers.tools import Request, Tools
 
 _ASSET = "gpu_readiness"

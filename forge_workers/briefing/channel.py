@@ -25,7 +25,7 @@ from forge_workers.briefing.slack import Message
 from forge_workers.errors import Permanent, Transient
 from forge_workers.plain import plain
 from forge_workers.report import Frozen
-from forge_workers.settings import Slack
+from forge_workers.settings_sections import Slack
 
 EVENT = "forge_briefing"
 #: Longest single wait that Slack may ask for, in seconds, and how many such waits one request may take. Beyond that

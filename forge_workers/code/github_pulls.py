@@ -24,7 +24,7 @@ from github.PullRequest import PullRequest
 from github.Repository import Repository
 
 from forge_workers.report import Frozen, Gap
-from forge_workers.settings import GitHub
+from forge_workers.settings_sections import GitHub
 from forge_workers.windows import Window
 
 #: Pull requests of one kind looked at in one repository, newest first.

@@ -20,7 +20,7 @@ from forge_workers.git import GitFailed, Repository
 from forge_workers.models.gateway import Budget, Gateway, tokens
 from forge_workers.redact import Redactor
 from forge_workers.report import Finding, Outcome
-from forge_workers.settings import Models
+from forge_workers.settings_sections import Models
 
 #: Tokens of one answer: room for eight remarks.
 _OUTPUT_TOKENS = 1_024

@@ -38,7 +38,7 @@ from forge_workers.models.bounded import Bounded
 from forge_workers.models.engine import ModelFault, ModelMissing, NoServer, Reply, Resident, Unread
 from forge_workers.models.question import cleaned
 from forge_workers.plain import plain
-from forge_workers.settings import Models
+from forge_workers.settings_sections import Models
 
 #: Seconds for connecting, and for requests that only look.
 _LOOK_S = 10.0

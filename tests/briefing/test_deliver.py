@@ -20,7 +20,7 @@ from forge_workers.briefing.channel import LONGEST_WAIT_S, PAUSES_S
 from forge_workers.briefing.deliver import Delivery, deliver
 from forge_workers.briefing.slack import Message
 from forge_workers.settings import Settings
-from forge_workers.settings import Slack as SlackSettings
+from forge_workers.settings_sections import Slack as SlackSettings
 from tests.briefing.examples import busy, calm
 from tests.briefing.parts import NIGHT, briefing
 from tests.standins.slack import BOT, CHANNEL, TOKEN, Fault, SlackServer, slack_server

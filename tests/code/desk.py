@@ -7,7 +7,8 @@ from pathlib import Path
 from forge_workers.code.commits import commit_log
 from forge_workers.models.gateway import Gateway, open_gateway
 from forge_workers.report import Report
-from forge_workers.settings import Models, Settings
+from forge_workers.settings import Settings
+from forge_workers.settings_sections import Models
 from forge_workers.store import NightStore
 from forge_workers.tools import Request, Tools
 from forge_workers.windows import Window

@@ -15,8 +15,8 @@ from forge_workers.code.commits import CommitLog, WatchedRepository
 from forge_workers.code.github_pulls import PullDigest
 from forge_workers.code.pulls import pr_digest
 from forge_workers.report import Outcome, Report
-from forge_workers.settings import GitHub as GitHubSettings
 from forge_workers.settings import Settings
+from forge_workers.settings_sections import GitHub as GitHubSettings
 from forge_workers.tools import Request
 from forge_workers.windows import Window
 from tests.standins.github import TOKEN, Answer, GitHub, github, pull, rate_limited

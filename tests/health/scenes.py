@@ -9,7 +9,8 @@ from typing import Any
 from forge_workers.health.checks import GAUGES, Check, Snapshot, Status
 from forge_workers.models.gateway import open_gateway
 from forge_workers.report import Report
-from forge_workers.settings import Models, Settings
+from forge_workers.settings import Settings
+from forge_workers.settings_sections import Models
 from forge_workers.store import NightStore
 from forge_workers.tools import Request, Tools
 from forge_workers.windows import window

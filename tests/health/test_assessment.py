@@ -14,7 +14,7 @@ from forge_workers.health.checks import Snapshot, Status
 from forge_workers.health.triage import Level, Triage, replay, triage
 from forge_workers.models.gateway import Answer, Budget, Prompt
 from forge_workers.report import Outcome, Report, Usage
-from forge_workers.settings import Models
+from forge_workers.settings_sections import Models
 from forge_workers.tools import Request, Tools
 from tests.health.scenes import look, request, settled, snapshot_report, tools
 from tests.standins.forge import NOBODY

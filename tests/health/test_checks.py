@@ -17,7 +17,7 @@ from forge_workers.health import checks, probes
 from forge_workers.health.checks import GAUGES, Gauge, Status
 from forge_workers.health.probe import STALE_S, Probe, Reading, Scene, observe
 from forge_workers.report import Outcome, Receipt, Report
-from forge_workers.settings import Models
+from forge_workers.settings_sections import Models
 from forge_workers.store import NightStore
 from forge_workers.windows import window
 from tests.health.scenes import HEALTHY, NIGHT, settings_in, tools

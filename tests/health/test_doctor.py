@@ -15,7 +15,7 @@ from forge_workers.health import doctor as doctors
 from forge_workers.health.checks import GAUGES, Check, Status
 from forge_workers.health.doctor import FACTS, about_ollama, doctor
 from forge_workers.health.probe import Scene
-from forge_workers.settings import Models
+from forge_workers.settings_sections import Models
 from tests.health.scenes import NIGHT, tools
 from tests.standins.redis import PrivateRedis
 

@@ -16,7 +16,7 @@ from forge_workers.models.cache import AnswerCache
 from forge_workers.models.engine import ModelMissing, NoServer
 from forge_workers.models.gateway import Answer, Block, Budget, Gateway, Prompt, open_gateway, tokens
 from forge_workers.models.ollama import OllamaModel
-from forge_workers.settings import Slack
+from forge_workers.settings_sections import Slack
 from tests.standins.lease import LeaseStandIn
 from tests.standins.ollama import Body, Fault, OllamaStandIn
 

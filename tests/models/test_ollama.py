@@ -11,7 +11,7 @@ import pytest
 from forge_workers.errors import LeaseLost
 from forge_workers.models.engine import ModelFault, ModelMissing, NoServer, Unread
 from forge_workers.models.ollama import OllamaModel, unread
-from forge_workers.settings import Models
+from forge_workers.settings_sections import Models
 from tests.standins.ollama import Fault, OllamaStandIn
 
 WINDOW = 2_048

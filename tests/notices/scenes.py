@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from forge_workers.notices.notice import Notice, notice_from
 from forge_workers.notices.outbox import Outbox
 from forge_workers.settings import Settings
-from forge_workers.settings import Slack as SlackSettings
+from forge_workers.settings_sections import Slack as SlackSettings
 from tests.standins.slack import CHANNEL, TOKEN, SlackServer
 
 #: A quiet Wednesday noon in Paris.

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from forge_workers.settings import Models, Settings
+from forge_workers.settings import Settings
+from forge_workers.settings_sections import Models
 from tests.standins.ollama_wire import DETAILS, SIZE, Body, Fault, Recorded, Server, count, seconds, stamp, tagged
 
 __all__ = ["Body", "Fault", "OllamaStandIn", "Recorded"]

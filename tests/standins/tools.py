@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from forge_workers.models.gateway import open_gateway
-from forge_workers.settings import Models, Settings
+from forge_workers.settings import Settings
+from forge_workers.settings_sections import Models
 from forge_workers.store import NightStore
 from forge_workers.tools import Tools
 
