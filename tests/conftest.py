@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.standins.redis import PrivateRedis, start_redis
+
+# A shell that runs the tests in the background ignores these, every child inherits that, and what a test starts could
+# then not be stopped.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for _ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    signal.signal(_ignored, signal.SIG_DFL)
 
 
 @pytest.fixture
