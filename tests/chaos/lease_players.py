@@ -105,7 +105,7 @@ class Player:
         while not self.game.over.value:
             script.sleeps = chance.random() < 0.15
             self._round(leases, chance)
-            if self._old and chance.random() < 0.3:
+            if self._old and chance.random() < 0.6:
                 self._come_back(leases, chance)
         counts = {name: getattr(self, name) for name in ("grants", "lost", "refused", "strange", "obeyed")}
         (self.game.folder / f"player.{self.number}").write_text(json.dumps(counts), encoding="utf-8")

@@ -18,6 +18,7 @@ from forge_workers.health.probe import Scene
 from forge_workers.settings_sections import Models
 from tests.health.scenes import NIGHT, tools
 from tests.standins.redis import PrivateRedis
+from tests.standins.serving import StandInServer
 
 NOON = 1_772_449_200.0
 
@@ -146,7 +147,7 @@ def answering(status: int, body: bytes, address: str = "127.0.0.1") -> Iterator[
         def log_message(self, *_: object) -> None:
             """Stay silent."""
 
-    server = http.server.ThreadingHTTPServer((address, 0), Handler)
+    server = StandInServer((address, 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server.server_address[1]

@@ -12,8 +12,10 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.standins.serving import StandInServer
 
 if TYPE_CHECKING:
     from tests.standins.ollama import OllamaStandIn
@@ -61,10 +63,8 @@ class Recorded(NamedTuple):
     raw: str
 
 
-class Server(ThreadingHTTPServer):
+class Server(StandInServer):
     """Listens on a port of its own for one stand-in."""
-
-    daemon_threads = True
 
     def __init__(self, stand_in: OllamaStandIn) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

@@ -12,9 +12,11 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.standins.serving import StandInServer
 
 TOKEN = "xoxb-1111-2222-standinstandinstandin"
 CHANNEL = "C0BRIEFING"
@@ -214,9 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(StandInServer):
     def __init__(self, state: SlackServer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.state = state
