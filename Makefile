@@ -20,9 +20,10 @@ check: .ready-dev ## lint, types, import contracts and the quick tests (under a 
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python -m pytest -n 2 -m "not slow"
 
-chaos: .ready-dev ## the long storms over queue and lease: a million jobs, a million attempts (under an hour)
+chaos: .ready-dev ## the long storms over queue, lease and nights: a million jobs, a million attempts, a hundred nights (two hours)
 	@$(BIN)/python -m tests.chaos.queue_storm --long
 	@$(BIN)/python -m tests.chaos.lease_storm --long
+	@$(BIN)/python -m tests.chaos.night_storm
 
 bench: .ready-dev ## measure beside the Python queues and print the tables of BENCHMARKS.md (20 minutes)
 	@$(PYTHON) .ci/bootstrap.py requirements-peers.lock .venv-peers

@@ -23,7 +23,7 @@ from forge_workers.store import NightStore
 
 #: A process per step, forked from one that has imported everything. Inside a run one GPU step works at a time and the
 #: next waits without a process; between runs the pool ``gpu`` does the same.
-_EXECUTOR = dg.multiprocess_executor.configured(
+EXECUTOR = dg.multiprocess_executor.configured(
     {
         "max_concurrent": 2,
         "start_method": {"forkserver": {"preload_modules": ["forge_assets.warm"]}},
@@ -59,7 +59,7 @@ def build_defs(steps: Steps | None = None) -> dg.Definitions:
             "io_manager": ReportStore(steps),
             "queues": Queues(url_of(steps.settings)),
         },
-        executor=_EXECUTOR,
+        executor=EXECUTOR,
     )
 
 
