@@ -7,10 +7,11 @@ for under a key made from the job's id, which Dagster starts once.
 
 1. The machine was judged RED: ``commit_log`` and ``security_review`` of the local day are run, once per night and per
    change to RED, however often it is said. Both, because the day's commits have moved on since the log was made.
-2. A worker finished what is also an asset of the night: an observation on that asset. A look the worker takes by
+2. A person asked in Slack for a night to be run again: that night, or the one step that is named, is run, once per ask.
+3. A worker finished what is also an asset of the night: an observation on that asset. A look the worker takes by
    itself every few minutes is one only when it says something else than the last: Dagster never forgets an observation,
    and each takes 9 KB.
-3. Anything else: nothing.
+4. Anything else: nothing.
 
 Belongs here: those decisions. All is pure but :func:`not_yet_told`. Does not belong here: reading Redis
 (``resources/queues.py``), or the sensor (``automation.py``).
@@ -38,6 +39,8 @@ _STREAM = 10_000
 _PAGE = 50
 #: How far apart two machines' clocks may be.
 _DAY_S = 86_400.0
+#: How old an ask may be when it is read, seconds: a person who waited longer than a day has asked again or moved on.
+_ASKED_S = 86_400.0
 #: Tags of an observation: the entry of the stream, and the job that ended, which no other observation has.
 EVENT_TAG, JOB_TAG = "forge/event", "forge/job"
 #: Tag of a run that an event asked for by day.
@@ -176,8 +179,15 @@ def decide(
         if isinstance(event, str):
             unread.append(f"{entry.id} {event}")
             continue
+        if event.kind == "asked":
+            wanted = _again(event, entry, is_known=is_known, now=now)  # 2
+            if isinstance(wanted, str):
+                unread.append(f"{entry.id} {wanted}")
+            else:
+                runs.append(wanted)
+            continue
         if event.kind != "done":
-            continue  # 3
+            continue  # 4
         stands = _red(event, red, zone)
         if stands not in {red, ""} and stands == night_of(now, zone) and is_known(stands):
             runs.append(_review(event, entry, stands))  # 1
@@ -185,7 +195,7 @@ def decide(
         asset = event.asset
         if asset in _ASSETS:
             if not (event.by == "schedule" and said.get(asset) == _gist(event)):
-                observations.append(_observation(asset, event, entry, is_known))  # 2
+                observations.append(_observation(asset, event, entry, is_known))  # 3
             said[asset] = _gist(event)
     high = max(start.high, at, key=place_of)
     cursor = Cursor(at=at, seen=start.seen + count, high=high, red=red, said=said)
@@ -265,6 +275,22 @@ def _review(event: Event, entry: Entry, night: str) -> dg.RunRequest:
         partition_key=night,
         asset_selection=list(_REVIEW),
         tags={BY_DAY: "yes", EVENT_TAG: entry.id, JOB_TAG: event.id},
+    )
+
+
+def _again(event: Event, entry: Entry, *, is_known: Callable[[str], bool], now: float) -> dg.RunRequest | str:
+    """Return the run that a person asked for, or why there is none."""
+    if event.night is None or not is_known(event.night):
+        return "asks for a night that is not known"
+    if event.asset is not None and event.asset not in STEPS:
+        return "asks for a step that no night has"
+    if now - event.at > _ASKED_S:
+        return "was asked for more than a day ago"
+    return dg.RunRequest(
+        run_key=f"asked by {event.id}",
+        partition_key=event.night,
+        asset_selection=None if event.asset is None else [dg.AssetKey(event.asset)],
+        tags={EVENT_TAG: entry.id, JOB_TAG: event.id},
     )
 
 

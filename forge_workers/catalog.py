@@ -1,7 +1,7 @@
-"""Every always-on worker, one frozen row each.
+"""Every always-on worker and every service beside them, one frozen row each.
 
-Belongs here: facts about a worker that hold on every machine: its name, purpose, function, arguments and limits. Its
-queue, heartbeat, log and label derive from the name. Does not belong here: what a user may choose (``settings.py``) or
+Belongs here: facts about a row that hold on every machine: its name, purpose, function or module, arguments and limits.
+Queue, heartbeat, log and label derive from the name. Does not belong here: what a user may choose (``settings.py``) or
 any work. To add a worker, write its function and add its row.
 
 Kept free of heavy imports: every daemon and every producer loads it.
@@ -222,6 +222,78 @@ _ROWS = (
 )
 
 WORKERS: Mapping[str, Worker] = {row.name: row for row in _ROWS}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process that runs beside the workers and takes no jobs.
+
+    Attributes:
+        name: Names the process and the log.
+        purpose: What it is for, one sentence for people.
+        module: What ``python -m`` runs.
+        words: What follows it on the command line.
+        stop_s: Seconds it may take to leave after SIGTERM; then it is killed with all it started.
+        needs: Settings without which it is not run, dotted.
+        unless: Settings with which it is not run, dotted.
+        tells: Whether it says in its place (``fleet/place.py``) that it is ready, and where it listens.
+    """
+
+    name: str
+    purpose: str
+    module: str
+    words: tuple[str, ...] = ()
+    stop_s: float = 30.0
+    needs: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    tells: bool = False
+
+
+#: In the order of their start. A code server that is told to stop finishes its runs first, and a night is never cut by
+#: a stop: its time is that after which a run is ended anyway (``max_runtime_seconds`` in ``forge_assets/instance.py``).
+_SERVICES = (
+    Service(
+        "redis",
+        "Keeps the queues, the GPU's lease and the heartbeats.",
+        "forge_workers.fleet.redis",
+        stop_s=60.0,
+        unless=("redis_url",),
+    ),
+    Service(
+        "dagster_code_server",
+        "Holds Forge's definitions and starts the runs.",
+        "forge_assets.services",
+        words=("dagster_code_server",),
+        stop_s=43_200.0,
+        needs=("dagster.services",),
+        tells=True,
+    ),
+    Service(
+        "dagster_daemon",
+        "Fires schedules and sensors, starts queued runs and watches over those at work.",
+        "forge_assets.services",
+        words=("dagster_daemon",),
+        stop_s=60.0,
+        needs=("dagster.services",),
+        tells=True,
+    ),
+    Service(
+        "dagster_webserver",
+        "Dagster's web pages, on loopback.",
+        "forge_assets.services",
+        words=("dagster_webserver",),
+        needs=("dagster.services",),
+        tells=True,
+    ),
+    Service(
+        "slack_gateway",
+        "Takes clicks and slash commands from Slack over Socket Mode.",
+        "forge_workers.slack_gateway",
+        needs=("slack.token", "slack.app_token", "slack.channel"),
+    ),
+)
+
+SERVICES: Mapping[str, Service] = {row.name: row for row in _SERVICES}
 
 
 def worker(name: str) -> Worker:

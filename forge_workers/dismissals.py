@@ -152,6 +152,20 @@ def _left_open(report: Report) -> Iterator[Finding]:
                 yield Finding.model_validate({**told, "is_new": False, "evidence": [evidence]})
 
 
+def of_night(fingerprint: str, night: str, store: Nights) -> tuple[str, Finding] | None:
+    """Return the finding with this whole fingerprint as a night's reports tell it, with its asset; None without one.
+
+    A damaged report is passed over.
+    """
+    for asset in store.assets():
+        with contextlib.suppress(Damaged):
+            report = store.load(asset, night)
+            for finding in (*report.findings, *_left_open(report)) if report else ():
+                if finding.fingerprint == fingerprint:
+                    return asset, finding
+    return None
+
+
 def resolve(prefix: str, store: Nights) -> Finding:
     """Find the one finding of any stored night whose fingerprint starts with ``prefix``, as it was seen last.
 

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
 from forge_workers.address import SETTINGS_FILE, home_of
 from forge_workers.errors import ConfigError
-from forge_workers.settings_sections import GitHub, Models, NightHours, Section, Slack
+from forge_workers.settings_sections import Dagster, GitHub, Models, NightHours, Section, Slack
 from forge_workers.settings_sources import as_tuples, from_environ, from_file, leaves, meant, put
 
 
@@ -47,6 +47,7 @@ class Settings(Section):
         models: The language model.
         slack: Where the briefing goes.
         github: Where pull requests come from.
+        dagster: What schedules, keeps and shows the nights.
     """
 
     home: Path
@@ -57,6 +58,7 @@ class Settings(Section):
     models: Models = Models()
     slack: Slack = Slack()
     github: GitHub = GitHub()
+    dagster: Dagster = Dagster()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -66,7 +68,7 @@ class Settings(Section):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value of these settings, for the redactor; never log or store it."""
-        held = (self.redis_url, self.slack.token, self.github.token)
+        held = (self.redis_url, self.dagster.postgres_url, self.slack.token, self.slack.app_token, self.github.token)
         return tuple(s.get_secret_value() for s in held if s is not None)
 
 

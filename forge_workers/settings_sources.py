@@ -41,7 +41,7 @@ def from_file(path: Path) -> dict[str, Any]:
 
 
 def _holds_secret(key: str, value: Any) -> bool:
-    return key.endswith("token") or (key == "redis_url" and "@" in str(value))
+    return key.endswith("token") or (key in {"redis_url", "dagster.postgres_url"} and "@" in str(value))
 
 
 def from_environ(environ: Mapping[str, str], section: type[BaseModel]) -> dict[str, tuple[str, Any]]:
@@ -98,6 +98,8 @@ def _parsed(text: str, annotation: Any, variable: str) -> Any:
             return kind(text)
         except ValueError:
             raise ConfigError(f"{variable} must be a number, not {text!r:.60}") from None
+    if kind is bool and text in {"true", "false"}:
+        return text == "true"
     return text
 
 

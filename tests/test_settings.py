@@ -105,6 +105,14 @@ def test_a_secret_may_be_given_as_a_file_and_is_never_shown(tmp_path: Path) -> N
         ('[slack]\nquiet_until = "07:00"', {}, r"^slack in .*forge.toml: quiet hours have two ends"),
         ('[slack]\nquiet_from = "07:00"\nquiet_until = "07:00"', {}, r"are the same time: make one later$"),
         ('[slack]\nquiet_from = "7"\nquiet_until = "8"', {}, r"^slack.quiet_from in .*: '7' is no time of day"),
+        (
+            '[slack]\napp_token = "xoxb-1"',
+            {},
+            r"^slack.app_token in .*: this is no app-level token: it begins with xapp-",
+        ),
+        ('[slack.may]\nwork = ["mara"]', {}, r"^slack.may.work in .*: 'mara' is no member id such as U0123456789"),
+        ('[slack.may]\nwork = "everyone"', {}, r"^slack.may.work in .*: write a list"),
+        ("[slack.may]\nerase = []", {}, r"^slack.may.erase is no setting of Forge"),
     ],
 )
 def test_each_mistake_is_one_line_that_names_its_key(
@@ -116,6 +124,18 @@ def test_each_mistake_is_one_line_that_names_its_key(
 
     assert re.search(said, str(caught.value))
     assert "\n" not in str(caught.value)
+
+
+def test_an_app_level_token_is_a_secret_and_people_are_named_by_variable_too(tmp_path: Path) -> None:
+    """The redactor knows it, no text shows it, and a list of people is separated as PATH is."""
+    token = "xapp-1-A0FORGE-2222-standin"
+
+    settings = loaded(tmp_path, FORGE_SLACK_APP_TOKEN=token, FORGE_SLACK_MAY_WORK="U0ALICE:U0BOB")
+
+    assert token in settings.secrets
+    assert token not in repr(settings)
+    assert settings.slack.may.work == ("U0ALICE", "U0BOB")
+    assert (settings.slack.may.read, settings.slack.may.hide) == (("everyone",), ())
 
 
 def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from forge_workers.code.paths import not_ours
 from forge_workers.code.risk import Past, Risk, risk_of
+from forge_workers.feedback import Leaning
 from forge_workers.git import Commit, FileChange
 
 #: Lines changed in one file from which its diff is not loaded at all: 20 times what a reviewer takes in at one sitting.
@@ -33,24 +34,31 @@ class Diff(NamedTuple):
     spared: str | None
 
 
-def ranked(commits: Iterable[Commit], past: Mapping[tuple[str, str], Past]) -> tuple[Diff, ...]:
-    """Return every diff, riskiest first; of two with the same score the larger, then by repository, path and commit.
+def ranked(
+    commits: Iterable[Commit], past: Mapping[tuple[str, str], Past], leaning: Leaning | None = None
+) -> tuple[Diff, ...]:
+    """Return every diff, riskiest first.
+
+    Of two with the same score that comes first of whose file's reviews people think better, then the larger, then by
+    repository, path and commit.
 
     Args:
         commits: The window's commits.
         past: What the nights before did, by repository and path.
+        leaning: What people think of earlier reviews; it never changes a score.
     """
+    leaning = leaning or Leaning()
     diffs = [
         Diff(c, f, risk_of(f, c, past.get((c.repository, f.old_path or f.path), Past())), _spared(f))
         for c in commits
         for f in c.files
     ]
-    return tuple(sorted(diffs, key=_place))
+    return tuple(sorted(diffs, key=lambda diff: _place(diff, leaning)))
 
 
-def _place(diff: Diff) -> tuple[int, int, str, str, str]:
-    size = diff.change.added + diff.change.removed
-    return -diff.risk.points, -size, diff.commit.repository, diff.change.path, diff.commit.id
+def _place(diff: Diff, leaning: Leaning) -> tuple[int, int, int, str, str, str]:
+    size, liked = diff.change.added + diff.change.removed, leaning.of_file(diff.commit.repository, diff.change.path)
+    return -diff.risk.points, -liked, -size, diff.commit.repository, diff.change.path, diff.commit.id
 
 
 def _spared(change: FileChange) -> str | None:

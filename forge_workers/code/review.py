@@ -16,7 +16,8 @@ from forge_workers.code.review_page import Counts, headline, named, page, why
 from forge_workers.code.risk import HISTORY_NIGHTS, Past, past_of
 from forge_workers.code.session import Course, review
 from forge_workers.dismissals import Dismissals, sift
-from forge_workers.errors import ForgeError
+from forge_workers.errors import Damaged, ForgeError
+from forge_workers.feedback import Feedback, Leaning
 from forge_workers.git import Repository
 from forge_workers.redact import Redactor
 from forge_workers.report import Gap, Outcome, Report, by_weight
@@ -43,7 +44,9 @@ def code_review(request: Request, tools: Tools) -> Report:
     first = nights_before(request.night, HISTORY_NIGHTS)[-1]
     before = Window(window(first, tools.settings.zone).start_at, request.window.start_at)
     repositories, past, gaps = _opened(log, before)
-    diffs = ranked(log.commits, past)
+    leaning, unheard = _leaning(request, tools)
+    gaps += unheard
+    diffs = ranked(log.commits, past, leaning)
     if not diffs:
         return _nothing(request, "No diffs to review.", Outcome.RAN, gaps)
     spared = [(diff, diff.spared) for diff in diffs if diff.spared is not None]
@@ -59,6 +62,14 @@ def code_review(request: Request, tools: Tools) -> Report:
         review(wanted, repositories, chosen=chosen, models=tools.models, redactor=redactor, course=course)
     course.passed_over += spared
     return _report(request, tools, log, course, gaps)
+
+
+def _leaning(request: Request, tools: Tools) -> tuple[Leaning, list[Gap]]:
+    """Return what people thought of reviews before the window's end, so that the night comes out the same later."""
+    try:
+        return Feedback(tools.settings.home).views().leaning(request.window.end_at), []
+    except Damaged as error:
+        return Leaning(), [Gap(what="opinions on reviews", why=str(error))]
 
 
 def _nothing(request: Request, why: str, outcome: Outcome, gaps: Iterable[Gap] = ()) -> Report:

@@ -30,6 +30,7 @@ from forge_workers.health import trends
 from forge_workers.health.checks import Check, Gauge, Status
 from forge_workers.health.probe import Probe, Reading, Scene, observe, told
 from forge_workers.health.probes import PROBES
+from forge_workers.health.slack_facts import ANSWER_S, slack_buttons
 from forge_workers.models.gateway import Gateway
 from forge_workers.plain import plain
 from forge_workers.settings import Settings
@@ -270,5 +271,6 @@ FACTS: tuple[Probe, ...] = (
         model_facts,
         3 * _ANSWER_S,
     ),
+    Probe(Gauge("slack_buttons", "Slack's buttons", "", "slack", wanted="a token"), slack_buttons, 2.0 * ANSWER_S),
     Probe(Gauge("time_zone", "Time zone", "", "settings", wanted="where you sleep"), time_zone, _ANSWER_S),
 )

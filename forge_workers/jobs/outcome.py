@@ -1,6 +1,6 @@
-"""What became of a job, as it is kept, told to Dagster and told to Slack.
+"""What became of a job, as it is kept, told to Dagster and told to Slack; and what a person asks of Dagster.
 
-Belongs here: those three values and which outcomes are told. Does not belong here: deciding an outcome (``retry.py``),
+Belongs here: those values and which outcomes are told. Does not belong here: deciding an outcome (``retry.py``),
 or how a notice looks (``forge_workers/notices``).
 """
 
@@ -49,6 +49,16 @@ def told(job: Job, *, kind: str, now: float, summary: Mapping[str, Any]) -> str:
     report's summary: ``asset``, ``night``, ``outcome``, ``headline``, ``findings``, ``new``, ``numbers``, ``level``.
     """
     return json.dumps({"id": job.id, "worker": job.worker, "kind": kind, "at": now, "by": job.by, **summary})
+
+
+def asked(ask_id: str, *, night: str, asset: str | None, by: str, now: float) -> str:
+    """Return the event for Dagster that asks it to run a night again.
+
+    Fields: ``id`` of the ask, ``worker``, ``kind`` (``asked``), ``at`` (UTC unix seconds), ``by``, ``night``, and
+    ``asset`` when only that step is meant.
+    """
+    told = {"id": ask_id, "worker": "slack_gateway", "kind": "asked", "at": now, "by": by, "night": night}
+    return json.dumps(told if asset is None else {**told, "asset": asset})
 
 
 def notice_of_done(notifier: Worker, job: Job, summary: Mapping[str, Any], *, now: float) -> bytes:

@@ -78,6 +78,7 @@ class Producer:
         at: float | None = None,
         delay_s: float | None = None,
         by: str = "person",
+        job_id: str | None = None,
     ) -> Ticket:
         """Put a job in line, or safely into the spool while Redis is away.
 
@@ -89,6 +90,8 @@ class Producer:
             at: Not before this time, UTC unix seconds.
             delay_s: Not before so many seconds from now.
             by: Who asks.
+            job_id: Its name, for a caller that may ask for the very same job again: at the same time of its clock, it
+                is found where it is and not put in line twice.
 
         Raises:
             BadArgs: There is no such worker, or the arguments do not fit; nothing was kept.
@@ -97,12 +100,12 @@ class Producer:
         """
         queue = self._queue(worker)
         now = self._clock()
-        job = new_job(queue.row, args, now=now, key=key, by=by)
+        job = new_job(queue.row, args, now=now, key=key, by=by, job_id=job_id)
         due = at if delay_s is None else now + delay_s
         unsure = False
         if self.replay():
             try:
-                return queue.place(job, urgent=urgent, due=due)
+                return queue.place(job, urgent=urgent, due=due, sure=job_id is not None)
             except Unanswered:
                 unsure = True
             except Refused as refused:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks import bench_dagster, bench_lease, bench_night, bench_queue, bench_worker
+from tests.benchmarks import bench_dagster, bench_lease, bench_night, bench_queue, bench_worker, bench_year
 
 _PARTS: Mapping[str, Callable[[], str]] = {
     "night": bench_night.run,
     "dagster": bench_dagster.run,
+    "year": bench_year.run,
     "queue": bench_queue.run,
     "worker": bench_worker.run,
     "lease": bench_lease.run,

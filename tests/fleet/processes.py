@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 #: What the command line of each kind of process holds.
-KINDS = ("supervisor.supervisord", "forge_workers.jobs.daemon", "forge_workers.fleet.redis", "valkey-server")
+KINDS = ("supervisor.supervisord", "forge_workers.jobs.daemon", "forge_workers.fleet.redis", "valkey-server", "forge_assets")
 
 
 def of_home(home: Path) -> list[psutil.Process]:
@@ -34,7 +34,10 @@ def daemons(home: Path) -> dict[str, int]:
     """Return the process of each worker; a worker with two processes fails the test."""
     found: dict[str, int] = {}
     for process in of_home(home):
-        words = process.cmdline()
+        try:
+            words = process.cmdline()
+        except psutil.NoSuchProcess:  # it left while we looked
+            continue
         if "forge_workers.jobs.daemon" in words:
             worker = words[words.index("forge_workers.jobs.daemon") + 1]
             assert worker not in found, f"{worker} runs twice: {found[worker]} and {process.pid}"
