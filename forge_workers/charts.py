@@ -1,4 +1,4 @@
-"""Drawing one picture twice, for light and for dark pages.
+"""Drawing one picture for light pages, for dark pages, and as a file for places that show no SVG.
 
 Belongs here: what all charts share: size, type, colours, and output that is the same for the same data. Does not belong
 here: what a chart shows, which each desk draws. Lettering is drawn as paths, so that a picture looks the same where its
@@ -7,19 +7,25 @@ font is missing; those who cannot see it read :attr:`Image.alt`.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from forge_workers.report import Image
+
+#: Dots per inch of a file: twice the width at which Slack shows a picture.
+_DPI = 160
 
 
 @dataclass(frozen=True)
@@ -69,34 +75,59 @@ DARK = Palette(
 )
 
 
-def draw(name: str, alt: str, plot: Callable[[Axes, Palette], None], size: tuple[float, float] = (7.2, 2.4)) -> Image:
-    """Draw one chart in a light and a dark form on a transparent ground.
+def draw(
+    name: str,
+    alt: str,
+    plot: Callable[[Axes, Palette], None],
+    size: tuple[float, float] = (7.2, 2.4),
+    *,
+    as_file: bool = True,
+) -> Image:
+    """Draw one chart in a light and a dark form on a transparent ground, and the light one as a file on white.
 
     Dollar signs and backslashes in labels are shown as they are. The same data gives the same bytes.
 
     Args:
         name: Name of the image, such as ``commits``; part of the ids inside the SVG, so that two may share a page.
         alt: What it shows, in words.
-        plot: Draws the data; called once per theme.
+        plot: Draws the data; called once per form.
         size: Width and height in inches of 72 points.
+        as_file: Whether the PNG is wanted as well.
     """
     light, dark = (
         _svg(f"{name}.{theme}", palette, plot, size) for theme, palette in (("light", LIGHT), ("dark", DARK))
     )
-    return Image(name=name, alt=alt, light_svg=light, dark_svg=dark)
+    return Image(name=name, alt=alt, light_svg=light, dark_svg=dark, png=_png(plot, size) if as_file else "")
 
 
 def _svg(salt: str, palette: Palette, plot: Callable[[Axes, Palette], None], size: tuple[float, float]) -> str:
-    with mpl.rc_context(_style(salt, palette)), warnings.catch_warnings():
+    written = io.BytesIO()
+    with _drawn(_style(salt, palette), palette, plot, size) as figure:
+        FigureCanvasSVG(figure).print_figure(written, format="svg", metadata={"Date": None, "Creator": None})
+    text = written.getvalue().decode("utf-8")
+    return text[text.index("<svg") :]
+
+
+def _png(plot: Callable[[Axes, Palette], None], size: tuple[float, float]) -> str:
+    written = io.BytesIO()
+    ground = {"figure.facecolor": "white", "savefig.facecolor": "white", "savefig.transparent": False}
+    with _drawn(_style("", LIGHT) | ground, LIGHT, plot, size) as figure:
+        FigureCanvasAgg(figure).print_figure(written, format="png", dpi=_DPI, metadata={"Software": None})
+    return base64.b64encode(written.getvalue()).decode()
+
+
+@contextlib.contextmanager
+def _drawn(
+    style: Any, palette: Palette, plot: Callable[[Axes, Palette], None], size: tuple[float, float]
+) -> Iterator[Figure]:
+    """Give the figure with its data in it, while its style holds."""
+    with mpl.rc_context(style), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a character the font lacks is drawn as a box
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         axes.set_axisbelow(True)
         plot(axes, palette)
-        written = io.BytesIO()
-        FigureCanvasSVG(figure).print_figure(written, format="svg", metadata={"Date": None, "Creator": None})
-    text = written.getvalue().decode("utf-8")
-    return text[text.index("<svg") :]
+        yield figure
 
 
 def _style(salt: str, palette: Palette) -> Any:

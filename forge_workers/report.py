@@ -111,12 +111,21 @@ class Effect(Frozen):
 
 
 class Image(Frozen):
-    """One picture in a light and a dark form, both as SVG text, with words for those who cannot see it."""
+    """One picture in a light and a dark form, with words for those who cannot see it.
+
+    Attributes:
+        name: Its name among the pictures of one night, such as ``timeline``.
+        alt: What it shows, in words.
+        light_svg: The form for light pages, as SVG text.
+        dark_svg: The form for dark pages, as SVG text.
+        png: The light form on a white ground as PNG, in Base64, for places that show no SVG; empty when nobody made it.
+    """
 
     name: str
     alt: str
     light_svg: str
     dark_svg: str
+    png: str = ""
 
 
 class Usage(Frozen):
@@ -151,6 +160,24 @@ class Usage(Frozen):
         return cls.model_validate({"model": model, **sums})
 
 
+class CheckResult(Frozen):
+    """What one asset check says of one report.
+
+    Attributes:
+        name: The check's name, such as ``counts_add_up``.
+        passed: Whether it holds.
+        why: What was held against what, one plain sentence.
+        numbers: What was counted for it; the name carries the unit.
+        grave: When it does not hold: whether what follows from the report would be untrue.
+    """
+
+    name: str
+    passed: bool
+    why: str
+    numbers: Mapping[str, float] = Field(default_factory=dict)
+    grave: bool = False
+
+
 class Receipt(Frozen):
     """What one step of a night did. The briefing is written from receipts, so it cannot claim more.
 
@@ -164,6 +191,8 @@ class Receipt(Frozen):
         usage: What models cost it.
         effects: Changes made outside its report.
         term: Term of the GPU lease it worked under, None without one; the store refuses a lower one than it has seen.
+        checks: What the asset checks say of its report.
+        tries: How often it was tried, with this try; more than 1 when passing faults came before.
     """
 
     asset: str
@@ -175,6 +204,8 @@ class Receipt(Frozen):
     usage: Usage = Usage()
     effects: tuple[Effect, ...] = ()
     term: int | None = None
+    checks: tuple[CheckResult, ...] = ()
+    tries: int = Field(default=1, ge=1)
 
 
 class Report(Frozen):

@@ -161,6 +161,11 @@ class NightStore:
         manifest = self._manifest(self.folder(asset, night))
         return None if manifest is None else manifest.attempt
 
+    def generation(self, asset: str, night: str) -> str | None:
+        """Return the name of the present report's generation, another after every save; None when there is none."""
+        manifest = self._manifest(self.folder(asset, night))
+        return None if manifest is None else manifest.generation
+
     def failure(self, asset: str, night: str) -> Receipt | None:
         """Return the receipt of this attempt's failure of ``asset``, or None; without an attempt, of the newest."""
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import xml.etree.ElementTree as ET
 from itertools import combinations
@@ -9,6 +11,7 @@ from itertools import combinations
 import matplotlib as mpl
 import pytest
 from matplotlib.axes import Axes
+from PIL import Image as Picture
 
 from forge_workers.charts import DARK, LIGHT, Palette, draw
 from tests.contrast import contrast
@@ -63,6 +66,19 @@ def test_the_ids_of_two_pictures_on_one_page_do_not_clash() -> None:
     clips = [set(re.findall(r'clipPath id="([^"]+)"', svg)) for svg in (one.light_svg, one.dark_svg, other.light_svg)]
     assert all(clips)
     assert all(not a & b for a, b in combinations(clips, 2))
+
+
+def test_the_file_is_the_light_form_on_white_without_a_clock() -> None:
+    """A PNG of the right size whose corner is white and opaque; the same data gives the same bytes."""
+    image = draw("bars", "Three bars", bars)
+    content = base64.b64decode(image.png)
+    with Picture.open(io.BytesIO(content)) as picture:
+        assert (picture.format, picture.size) == ("PNG", (1152, 384))
+        assert picture.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+        assert "Software" not in picture.info
+    assert draw("bars", "Three bars", bars).png == image.png
+    assert draw("bars", "Three bars", bars, as_file=False).png == ""
+    assert len(content) < 1 << 18
 
 
 @pytest.mark.parametrize(("palette", "page"), PAGES)

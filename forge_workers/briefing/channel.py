@@ -21,7 +21,7 @@ from slack_sdk.http_retry import HttpRequest, HttpResponse, RetryState
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
 from forge_workers import files
-from forge_workers.briefing.slack import Message
+from forge_workers.briefing.blocks import Message
 from forge_workers.errors import Permanent, Transient
 from forge_workers.plain import plain
 from forge_workers.report import Frozen
@@ -149,6 +149,7 @@ class Channel:
         self._about = about
         self._bot: str | None = None
         self._sleep = sleep
+        self._loopback = settings.api_url.startswith("http://127.0.0.1:")
         self._client = WebClient(
             token=settings.token.get_secret_value(),
             base_url=f"{settings.api_url}/",
@@ -216,13 +217,17 @@ class Channel:
             seen.setdefault(part, message)
         return seen
 
-    def _ours(self, page: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def bot(self) -> str:
+        """Return the id under which the token posts."""
         if self._bot is None:
             self._bot = str(self._read(self._client.auth_test).get("user_id"))
+        return self._bot
+
+    def _ours(self, page: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         for message in page.get("messages") or []:
             metadata = message.get("metadata") or {}
             marks = metadata.get("event_payload") or {}
-            mine = message.get("user") == self._bot and metadata.get("event_type") == self._about
+            mine = message.get("user") == self.bot() and metadata.get("event_type") == self._about
             if mine and marks.get("origin") == self._origin:
                 yield str(message["ts"]), marks
 

@@ -26,10 +26,12 @@ from forge_workers.briefing.model import (
     Proof,
     PullRequest,
 )
+from forge_workers.briefing.opinions import heard
 from forge_workers.briefing.reading import Commit, Commits, OpenFinding, Pull, Pulls, Security, read
 from forge_workers.briefing.shortfalls import shortfalls
 from forge_workers.briefing.told import Told, linkable, proof, tell
 from forge_workers.briefing.verdict import judge, needs_you, quiet
+from forge_workers.feedback import Views
 from forge_workers.night import Step
 from forge_workers.plain import plain
 from forge_workers.report import Finding, Report, Severity, by_weight
@@ -53,6 +55,10 @@ def compose(
     timezone: ZoneInfo,
     earlier: Mapping[str, Report],
     now: float,
+    before: Briefing | None = None,
+    caught_up: tuple[str, ...] = (),
+    publishes: bool = True,
+    views: Views | None = None,
 ) -> Briefing:
     """Compose the briefing of one night.
 
@@ -63,16 +69,21 @@ def compose(
         timezone: In which times are shown.
         earlier: The newest report before this night, by asset; numbers are compared with it.
         now: UTC unix seconds.
+        before: The edition of this night before this one, if there is one.
+        caught_up: What became of earlier nights since the last briefing, plain sentences.
+        publishes: Whether it tells its night in its morning, and not long after.
+        views: What people think of findings, and which they snoozed.
     """
     told = tell(steps, now)
     # What the health desk finds are its checks: they are told under what needs a person, and cannot be dismissed.
     desks = {asset: report for asset, report in told.reports.items() if asset != "health_snapshot"}
     new = tuple((asset, f) for asset, report in desks.items() for f in by_weight(report.findings) if f.is_new)
     new = tuple(sorted(new, key=lambda pair: -pair[1].severity.rank))
-    shown = [pair for pair in new if pair[1].severity is not Severity.INFO][:_FINDINGS]
-    counted = Counter(finding.severity for _, finding in new) - Counter(finding.severity for _, finding in shown)
     left = _left(told, earlier, new)
-    verdict, needs = judge(told, new, left), needs_you(told, new, left, night)
+    said = heard(new, left, views or Views(), before=window.end_at, now=now)
+    shown = [pair for pair in said.new if pair[1].severity is not Severity.INFO][:_FINDINGS]
+    counted = Counter(finding.severity for _, finding in new) - Counter(finding.severity for _, finding in shown)
+    verdict, needs = judge(told, new, left), needs_you(told, said.new, said.left, night)
     return Briefing(
         night=night,
         start_at=window.start_at,
@@ -83,16 +94,28 @@ def compose(
         needs_you=needs,
         findings=tuple(_finding(told, asset, finding) for asset, finding in shown),
         findings_more=tuple(sorted(counted.items(), key=lambda pair: -pair[0].rank)),
-        findings_note=_findings_note(told, new),
+        findings_note=" ".join(filter(None, (_findings_note(told, new), said.note(timezone)))),
         code=_code(told),
         code_note=_code_note(told),
         pull_requests=_pulls(told),
         pull_requests_note=_pulls_note(told),
         figures=_figures(told, earlier),
         shortfalls=shortfalls(told),
-        steps=told.lines,
-        quiet=quiet(told, verdict, new, needs),
+        steps=tuple(line for line in told.lines if line.outcome != "at work"),
+        quiet=quiet(told, verdict, new, needs) and not caught_up and not said.until,
+        edition=_edition(told, before),
+        at_work=told.at_work,
+        caught_up=caught_up,
+        backfilled_at=None if publishes else now,
     )
+
+
+def _edition(told: Told, before: Briefing | None) -> int:
+    """Count editions: a new one when something came of a step that was at work when the one before left."""
+    if before is None:
+        return 1
+    arrived = {line.asset for line in told.lines if line.outcome not in {"missing", "at work"}}
+    return before.edition + bool(arrived & set(before.at_work))
 
 
 def _left(told: Told, earlier: Mapping[str, Report], new: tuple[tuple[str, Finding], ...]) -> tuple[OpenFinding, ...]:
@@ -113,6 +136,8 @@ def _finding(told: Told, asset: str, finding: Finding) -> NewFinding:
         proofs=tuple(proof(evidence) for evidence in finding.evidence[:3]),
         mark=told.mark(asset),
         in_tests=in_tests(finding),
+        repository=plain(finding.evidence[0].repository or "", 80),
+        commit=plain(finding.evidence[0].commit or "", 64),
     )
 
 
@@ -133,7 +158,9 @@ def _findings_note(told: Told, new: tuple[tuple[str, Finding], ...]) -> str:
 
 def _fate(told: Told, asset: str) -> str:
     line = told.line(asset)
-    done = {"failed": "failed", "missing": "left no result", "skipped": "was skipped"}[line.outcome]
+    done = {"failed": "failed", "missing": "left no result", "skipped": "was skipped", "at work": "is still at work"}[
+        line.outcome
+    ]
     return f"{done} ({words.clause(line.reasons[0]).rstrip('.')})" if line.reasons else done
 
 

@@ -10,6 +10,11 @@ The life of one night's messages:
 3. Before a part is posted, the marked thread, or without a mark the channel, is searched for it; and again after a
    reply that did not come. So a repeat finds what is there, whether a reply was lost or this process died.
 4. At the end the thread is read back; only what was read back counts as verified.
+5. Then its charts are uploaded into the thread (``uploads.py``); one that waits keeps the parcel in the spool.
+
+Parcels go out in the order of their nights. A later edition takes the place of an earlier one that still waits, and
+what was composed earlier never takes the place of what was composed later. A parcel that Slack left unanswered on
+several deliveries goes last, so that nothing hides behind it for ever.
 
 What stays open: a request that Slack works on only after we gave up waiting and looked. Belongs here: this order. Does
 not belong here: the wire (``channel.py``), the messages (``slack.py``).
@@ -26,16 +31,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from forge_workers import files
+from forge_workers.briefing import parcels
+from forge_workers.briefing.blocks import Message, escape
 from forge_workers.briefing.channel import PAUSES_S, Busy, Channel, Refused, Seen, Unclear, origin_of
-from forge_workers.briefing.slack import Message
+from forge_workers.briefing.uploads import Gallery, Show, Shown, pictures
 from forge_workers.log import event
 from forge_workers.redact import Redactor
-from forge_workers.report import Effect, Frozen
+from forge_workers.report import Effect, Frozen, Image
 from forge_workers.settings import Settings
-from forge_workers.windows import NightKey, check_night
 
 _LOG = logging.getLogger(__name__)
 #: Slack's words for "not in this layout"; the same words without blocks still go through.
@@ -46,20 +51,6 @@ _FINAL = frozenset({"edit_window_closed", "cant_update_message"})
 _LOCK_S = 120.0
 
 Sleep = Callable[[float], None]
-
-
-class Parcel(Frozen):
-    """One night's messages on their way."""
-
-    night: NightKey
-    messages: tuple[Message, ...]
-
-
-class Marker(Frozen):
-    """Where a night's first message stands; its thread holds the others."""
-
-    channel: str
-    ts: str
 
 
 class Placed(NamedTuple):
@@ -77,8 +68,24 @@ class Delivery(Frozen):
     reasons: tuple[str, ...] = ()
 
 
-def deliver(messages: tuple[Message, ...], night: str, settings: Settings, *, sleep: Sleep = time.sleep) -> Delivery:
-    """Post the briefing of ``night``, or update it where it is posted already, then what earlier nights left over.
+def deliver(
+    messages: tuple[Message, ...],
+    night: str,
+    settings: Settings,
+    *,
+    images: tuple[Image, ...] = (),
+    made_at: float = 0.0,
+    sleep: Sleep = time.sleep,
+) -> Delivery:
+    """Post what earlier nights left over and the briefing of ``night``, or update it where it is posted already.
+
+    Args:
+        messages: The first for the channel, the others for its thread.
+        night: The night's key.
+        settings: With or without Slack.
+        images: Charts for the thread, where they have a file.
+        made_at: When it was composed, UTC unix seconds; an edition composed later is never replaced by this one.
+        sleep: Waits some seconds.
 
     1. No token: nothing is sent; the terminal shows the briefing. No fault.
     2. No channel: nothing is sent, with the reason.
@@ -92,68 +99,99 @@ def deliver(messages: tuple[Message, ...], night: str, settings: Settings, *, sl
     if slack.channel is None:
         reason = "Slack has a token but no channel: set slack.channel to a channel's id, such as C0123456789"
         return Delivery(reasons=(reason,))  # 2
-    if _holds_secret(messages, Redactor(settings.secrets)):
+    parcel = parcels.Parcel(night=night, messages=messages, pictures=pictures(images, night), made_at=made_at)
+    if _holds_secret(parcel, Redactor(settings.secrets)):
         event(_LOG, "briefing.blocked", logging.ERROR, night=night, reason="own_secret")
         return Delivery(reasons=("the briefing holds one of Forge's own secrets, so it was not sent to Slack",))  # 3
     try:
-        files.replace(_spool(home, night), Parcel(night=night, messages=messages).model_dump_json())
+        parcels.put(home, parcel)
         with FileLock(home / "spool" / "slack.lock", timeout=_LOCK_S):
-            return _all(night, Channel(slack, origin_of(home), sleep), home, sleep)  # 4
+            return _all(night, Gallery(slack, origin_of(home), sleep), home, sleep)  # 4
     except Timeout:
         return Delivery(reasons=("another process is delivering to Slack; the briefing is spooled",))
     except OSError as error:
         return Delivery(reasons=(f"the briefing could not be spooled for Slack: {error.strerror}",))
 
 
-def _all(night: str, channel: Channel, home: Path, sleep: Sleep) -> Delivery:
-    """Send tonight's parcel, then the ones left over, oldest first, until Slack is away or refuses all alike."""
-    waiting = sorted(path.stem for path in _spool(home, night).parent.glob("*.json"))
+def _all(night: str, channel: Gallery, home: Path, sleep: Sleep) -> Delivery:
+    """Send every parcel, oldest night first, until Slack is away or refuses all alike."""
     effects: list[Effect] = []
     refusals: list[str] = []
-    for key in (night, *(other for other in waiting if other != night)):
-        parcel = _parcel(_spool(home, key))
-        if parcel is None:
-            continue
+    for parcel in parcels.in_order(home):
+        late = "" if parcel.night == night else f"the briefing of {parcel.night}: "
         try:
-            effects.append(_send(parcel, channel, home, sleep))
+            effect = _send(parcel, channel, home, sleep)
+            charts = _charts(parcel, channel, home, sleep)
         except (Refused, Busy, Unclear) as error:
-            event(_LOG, "briefing.spooled", logging.WARNING, night=key, error=type(error).__name__)
-            late = "" if key == night else f"the briefing of {key}: "
+            event(_LOG, "briefing.spooled", logging.WARNING, night=parcel.night, error=type(error).__name__)
             reason = f"{error}; it is spooled for the next delivery"
             again = any(said.endswith(reason) for said in refusals)
             refusals += [] if again else [f"{late}{reason}"]
+            if isinstance(error, Unclear):
+                parcels.unanswered(home, parcel)
             if again or not isinstance(error, Refused):
+                refusals[-1] += "" if parcel.night >= night else f", and the briefing of {night} waits behind it"
                 break
         else:
-            _spool(home, key).unlink(missing_ok=True)
+            effects += [effect, *charts.effects]
+            refusals += [f"{late}{charts.reason}"] if charts.reason else []
+            if charts.settled:
+                parcels.taken_out(home, parcel)
     unsure = [f"Slack holds the briefing, but: {e.detail}" for e in effects if not e.verified]
     return Delivery(effects=tuple(effects), reasons=(*refusals, *unsure))
 
 
-def _send(parcel: Parcel, channel: Channel, home: Path, sleep: Sleep) -> Effect:
+def _send(parcel: parcels.Parcel, channel: Channel, home: Path, sleep: Sleep) -> Effect:
     """Bring the channel to hold exactly this parcel, remembering where, and read it back."""
-    night, path = parcel.night, _marker(home, parcel.night)
-    seen = _held(channel, night, _remembered(path, channel.id))
+    night, path = parcel.night, parcels.marker_path(home, parcel.night)
+    marker = parcels.marker_of(path, channel.id)
+    seen = _held(channel, night, marker.ts if marker else None)
+    if marker and 0 in seen and marker.made_at > parcel.made_at:
+        return _effect(night, channel, marker.ts, verified=True, detail="a later edition stands there already")
     sent: list[Placed] = []
     for part, message in enumerate(parcel.messages):
         thread_ts = sent[0].ts if sent else None
         old = seen.get(part)
-        placed = _place(message, old, part=part, thread_ts=thread_ts, night=night, channel=channel, sleep=sleep)
+        if old is not None and old.digest == _digest(message):
+            placed = Placed(old.ts, old.digest, "")  # what people answered in it stays as it is
+        else:
+            placed = _place(message, old, part=part, thread_ts=thread_ts, night=night, channel=channel, sleep=sleep)
         sent.append(placed)
         if part == 0:
-            files.replace(path, Marker(channel=channel.id, ts=sent[0].ts).model_dump_json())
+            uploading = marker.uploading if marker and marker.ts == placed.ts else {}
+            now = parcels.Marker(channel=channel.id, ts=placed.ts, made_at=parcel.made_at, uploading=uploading)
+            files.replace(path, now.model_dump_json())
     _withdraw(seen, len(sent), night, channel)
     held = channel.thread(sent[0].ts, night)
     verified = all(held.get(part) == Seen(ts=placed.ts, digest=placed.digest) for part, placed in enumerate(sent))
     event(_LOG, "briefing.delivered", night=night, parts=len(sent), updated=bool(seen), verified=verified)
     details = [f"{'updated' if seen else 'posted'} in {len(sent)} parts", *dict.fromkeys(p.note for p in sent),
                "" if verified else "it could not be read back as it was sent"]  # fmt: skip
-    return Effect(
-        name=f"briefing of {night}",
-        target=f"Slack {channel.id} {sent[0].ts}",
-        verified=verified,
-        detail="; ".join(filter(None, details)),
-    )
+    return _effect(night, channel, sent[0].ts, verified=verified, detail="; ".join(filter(None, details)))
+
+
+def _effect(night: str, channel: Channel, ts: str, *, verified: bool, detail: str) -> Effect:
+    return Effect(name=f"briefing of {night}", target=f"Slack {channel.id} {ts}", verified=verified, detail=detail)
+
+
+def _charts(parcel: parcels.Parcel, channel: Gallery, home: Path, sleep: Sleep) -> Shown:
+    """Bring the thread to hold the parcel's charts; where Slack refuses them, the thread says why."""
+    night, path = parcel.night, parcels.marker_path(home, parcel.night)
+    marker = parcels.marker_of(path, channel.id)
+    if marker is None or marker.made_at > parcel.made_at:
+        return Shown((), "", settled=True)
+    noted = dict(marker.uploading)
+
+    def keep() -> None:
+        files.replace(path, marker.model_copy(update={"uploading": dict(noted)}).model_dump_json())
+
+    shown = Show(channel, marker.ts, night, noted=noted, keep=keep, sleep=sleep)(parcel.pictures)
+    if shown.reason and shown.settled:
+        note = Message(text=escape(f"{shown.reason[0].upper()}{shown.reason[1:]}."), blocks=())
+        part = len(parcel.messages)
+        old = channel.thread(marker.ts, night).get(part)
+        _place(note, old, part=part, thread_ts=marker.ts, night=night, channel=channel, sleep=sleep)
+    return shown
 
 
 def _held(channel: Channel, night: str, ts: str | None) -> dict[int, Seen]:
@@ -230,8 +268,10 @@ def _withdraw(seen: dict[int, Seen], parts: int, night: str, channel: Channel) -
                     raise
 
 
-def _holds_secret(messages: tuple[Message, ...], redactor: Redactor) -> bool:
-    texts = (html.unescape(text) for message in messages for text in _texts(message.model_dump()))
+def _holds_secret(parcel: parcels.Parcel, redactor: Redactor) -> bool:
+    said = [message.model_dump() for message in parcel.messages]
+    said += [picture.model_dump(exclude={"png"}) for picture in parcel.pictures]
+    texts = (html.unescape(text) for one in said for text in _texts(one))
     return any(redactor.holds_own_secret(text) for text in texts)
 
 
@@ -247,32 +287,3 @@ def _texts(value: Any) -> list[str]:
 
 def _digest(message: Message) -> str:
     return hashlib.sha256(message.model_dump_json().encode()).hexdigest()[:16]
-
-
-def _spool(home: Path, night: str) -> Path:
-    return home / "spool" / "slack" / f"{check_night(night)}.json"
-
-
-def _marker(home: Path, night: str) -> Path:
-    return home / "briefings" / f"{night}.slack.json"
-
-
-def _parcel(path: Path) -> Parcel | None:
-    """Return what is spooled at ``path``; a damaged file is put aside, since nothing in it can be trusted."""
-    try:
-        return Parcel.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError:
-        event(_LOG, "briefing.spool_damaged", logging.ERROR, file=path.name)
-        path.replace(path.with_suffix(".damaged"))
-        return None
-
-
-def _remembered(path: Path, channel: str) -> str | None:
-    """Return the marked timestamp; a marker that is damaged or of another channel tells nothing."""
-    try:
-        marker = Marker.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-    return marker.ts if marker.channel == channel else None

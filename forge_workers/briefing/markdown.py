@@ -23,9 +23,9 @@ _LONG = 700
 def render(told: Briefing) -> str:
     """Return the briefing as one Markdown document that starts with its title."""
     sections: tuple[Callable[[Briefing], Iterable[str]], ...] = (
-        _verdict, _needs, _findings, _code, _pulls, _figures, _shortfalls, _steps)  # fmt: skip
+        _verdict, _needs, _findings, _code, _pulls, _figures, _shortfalls, _earlier, _steps)  # fmt: skip
     if told.quiet:
-        sections = (_verdict, _shortfalls, _steps)
+        sections = (_verdict, _shortfalls, _earlier, _steps)
     blocks = ["\n".join(lines) for section in sections if (lines := list(section(told)))]
     return "\n\n".join(blocks) + "\n"
 
@@ -36,6 +36,9 @@ def _verdict(told: Briefing) -> Iterable[str]:
     yield ""
     said = safe(verdict.sentence, _LONG)
     yield f"**{_DOTS[verdict.level]} {verdict.level}.** {said} {_proofs(told, (verdict.proof,))}"
+    for said in filter(None, (words.edition(told), words.late(told), words.at_work(told))):
+        yield ""
+        yield f"> {safe(said, _LONG)}"
     if not told.day_over:
         yield ""
         yield f"> The day is not over: this tells it until {words.moment(told.made_at, told.zone)}."
@@ -143,6 +146,14 @@ def _shortfalls(told: Briefing) -> Iterable[str]:
         lead, rest = words.shortfall(short)
         seen = " ".join(filter(None, (safe(words.seen_in(short)), words.clock(short.at, told.zone))))
         yield f"- **{short.kind}** {safe(lead, _LONG)} {safe(rest, 2 * _LONG)} ({seen})"
+
+
+def _earlier(told: Briefing) -> Iterable[str]:
+    if told.caught_up:
+        yield "### Earlier nights"
+        yield ""
+    for line in told.caught_up:
+        yield f"- {safe(line, _LONG)}"
 
 
 def _steps(told: Briefing) -> Iterable[str]:

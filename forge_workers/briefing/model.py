@@ -88,7 +88,10 @@ class Need(Frozen):
 
 
 class NewFinding(Frozen):
-    """A finding of tonight: ``forge dismiss`` takes its fingerprint; all places of one ``in_tests`` are tests."""
+    """A finding of tonight: ``forge dismiss`` takes its fingerprint; all places of one ``in_tests`` are tests.
+
+    ``repository`` and ``commit`` are those of its first evidence, empty where it names none: untrusted keys to look up.
+    """
 
     asset: str
     fingerprint: str
@@ -99,6 +102,8 @@ class NewFinding(Frozen):
     proofs: tuple[Proof, ...]
     mark: str = ""
     in_tests: bool = False
+    repository: str = ""
+    commit: str = ""
 
 
 class CommitLine(Frozen):
@@ -189,10 +194,13 @@ class Shortfall(Frozen):
 
 
 class StepLine(Frozen):
-    """One step as its receipt tells it; ``outcome`` is "missing" when there is no receipt."""
+    """One step as its receipt tells it; ``outcome`` is "missing" when there is no receipt.
+
+    A step that is "at work" stands in no briefing: :attr:`Briefing.at_work` names it.
+    """
 
     asset: str
-    outcome: Literal["ran", "degraded", "skipped", "failed", "missing"]
+    outcome: Literal["ran", "degraded", "skipped", "failed", "missing", "at work"]
     headline: str = ""
     reasons: tuple[str, ...] = ()
     started_at: float | None = None
@@ -200,6 +208,7 @@ class StepLine(Frozen):
     model: str | None = None
     calls: int = 0
     tokens: int = 0
+    gpu_s: float = 0.0
     effects: tuple[Effect, ...] = ()
     mark: str = ""
 
@@ -226,6 +235,12 @@ class Briefing(Frozen):
         shortfalls: Gaps and degradations.
         steps: Every step before the briefing.
         quiet: Nothing changed and all is well, so the briefing is short.
+        edition: 1 for the first of its night; 2 for the one that tells what arrived after the first had left.
+        at_work: Assets that were still at work when this edition left: they are no shortfalls.
+        caught_up: Plain sentences on earlier nights: caught up or backfilled since the last briefing, and what was
+            skipped and why.
+        backfilled_at: When its night was done again, or done late, after its morning, without telling anybody; None
+            when it was told in its morning.
     """
 
     night: NightKey
@@ -246,6 +261,10 @@ class Briefing(Frozen):
     shortfalls: tuple[Shortfall, ...] = ()
     steps: tuple[StepLine, ...] = ()
     quiet: bool = False
+    edition: int = 1
+    at_work: tuple[str, ...] = ()
+    caught_up: tuple[str, ...] = ()
+    backfilled_at: float | None = None
 
     @property
     def zone(self) -> ZoneInfo:

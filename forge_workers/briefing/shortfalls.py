@@ -14,6 +14,7 @@ from forge_workers.briefing.model import Shortfall
 from forge_workers.briefing.reading import NotReviewed, Reviews, read, readable
 from forge_workers.briefing.told import REASON, Told
 from forge_workers.plain import plain
+from forge_workers.report import Report
 
 #: Unreviewed changes named per reason.
 _RISKIEST = 3
@@ -68,11 +69,17 @@ def _gaps(told: Told) -> list[Shortfall]:
         gaps = [(plain(gap.what, 120), plain(gap.why, 300)) for gap in report.gaps]
         if told.done(asset) and not readable(report):
             gaps.append(("its structured result", "it has another shape than agreed, so nothing of it is told here"))
-        told_gaps = gaps[:_GAPS]
+        told_gaps = [*_failed_checks(asset, report), *gaps[:_GAPS]]
         if gaps[_GAPS:]:
             told_gaps.append((f"{len(gaps) - _GAPS} more", "they are listed in the report itself"))
         found += [Shortfall(kind="gap", assets=(asset,), what=(w,), why=y, at=told.at(asset)) for w, y in told_gaps]
     return found
+
+
+def _failed_checks(asset: str, report: Report) -> list[tuple[str, str]]:
+    """Return which checks the report did not pass, each with what was found."""
+    checks = report.receipt.checks if report.receipt else ()
+    return [(f"the check {c.name} of {asset} failed", plain(c.why, 300)) for c in checks if not c.passed]
 
 
 def _in_part(told: Told, outcome: Literal["degraded", "skipped"]) -> list[_Part]:

@@ -43,9 +43,9 @@ _PLACES = 3
 def render(told: Briefing) -> RenderableType:
     """Return the briefing as something rich can print at any width, with or without colours."""
     sections: tuple[Callable[[Briefing], Iterable[RenderableType]], ...] = (
-        _needs, _findings, _why, _code, _pulls, _figures, _shortfalls, _steps)  # fmt: skip
+        _needs, _findings, _why, _code, _pulls, _figures, _shortfalls, _earlier, _steps)  # fmt: skip
     if told.quiet:
-        sections = (_shortfalls, _steps)
+        sections = (_shortfalls, _earlier, _steps)
     return Group(_verdict(told), *(part for section in sections for part in section(told)))
 
 
@@ -53,6 +53,10 @@ def _verdict(told: Briefing) -> RenderableType:
     verdict = told.verdict
     colour = _LEVEL[verdict.level]
     body = Text.assemble((f"{verdict.level}  ", f"bold {colour}"), (verdict.sentence, "bold"))
+    if told.edition > 1:
+        body = Text.assemble((words.edition(told), "bold yellow"), "\n", body)
+    for said in filter(None, (words.late(told), words.at_work(told))):
+        body.append(f"\n{said}", "yellow")
     if not told.day_over:
         body.append(f"\nThe day is not over: this tells it until {words.moment(told.made_at, told.zone)}.", "yellow")
     body.append(f"\n{verdict.proof.where}, {words.moment(verdict.proof.at, told.zone)}", "dim")
@@ -201,6 +205,13 @@ def _shortfalls(told: Briefing) -> Iterable[RenderableType]:
         seen = " ".join(filter(None, (words.seen_in(short), words.clock(short.at, told.zone))))
         style = "dim" if short.kind == "chosen" else "yellow"
         yield _row(short.kind, style, Text.assemble((lead, "bold"), f" {rest}", (f"  {seen}", "dim")))
+
+
+def _earlier(told: Briefing) -> Iterable[RenderableType]:
+    if told.caught_up:
+        yield _heading("Earlier nights")
+        for line in told.caught_up:
+            yield _indented(Text(line))
 
 
 def _steps(told: Briefing) -> Iterable[RenderableType]:

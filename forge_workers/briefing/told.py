@@ -45,6 +45,11 @@ class Told:
         """Whether the step did its work, if only in part."""
         return self.line(asset).outcome in {"ran", "degraded"}
 
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """The steps that are still to come."""
+        return tuple(line.asset for line in self.lines if line.outcome == "at work")
+
     def at(self, asset: str) -> float:
         """Return when the step ended, or now when no receipt says it."""
         line = self.line(asset)
@@ -72,6 +77,8 @@ def tell(steps: tuple[Step, ...], now: float) -> Told:
 def _line(step: Step) -> StepLine:
     if step.failure is not None:
         return _of_receipt(step.asset, step.failure, Outcome.FAILED, headline="")
+    if step.at_work:
+        return StepLine(asset=step.asset, outcome="at work")
     if step.missing is not None or step.report is None:
         reason = plain(step.missing or "there is no record of it")
         return StepLine(asset=step.asset, outcome="missing", reasons=(reason,))
@@ -100,6 +107,7 @@ def _of_receipt(
         model=plain(usage.model, 60) if usage.model else None,
         calls=usage.calls,
         tokens=usage.prompt_tokens + usage.output_tokens,
+        gpu_s=usage.gpu_s,
         effects=tuple(_effect(effect) for effect in receipt.effects),
         mark=NO_MODEL if no_model else "",
     )

@@ -29,7 +29,8 @@ def judge(told: Told, new: tuple[tuple[str, Finding], ...], left: tuple[OpenFind
     """Decide the verdict.
 
     1. RED: the threat assessment says so, or a finding, new or still open, is critical.
-    2. INCOMPLETE: a step failed or is missing, or the threat assessment did no work. Never GREEN without it.
+    2. INCOMPLETE: a step failed, is missing or still at work, or the threat assessment did no work. Never GREEN
+       without it.
     3. YELLOW: the threat assessment says so, or a finding, new or still open, is high.
     4. GREEN: everything else.
     """
@@ -74,7 +75,9 @@ def _broken(told: Told) -> str:
     failed = [line.asset for line in told.lines if line.outcome == "failed"]
     missing = [line.asset for line in told.lines if line.outcome == "missing"]
     parts = (f"{words.listed(failed)} failed" if failed else "",
-             f"{words.listed(missing)} left no result" if missing else "")  # fmt: skip
+             f"{words.listed(missing)} left no result" if missing else "",
+             f"{words.listed(told.at_work)} {'is' if len(told.at_work) == 1 else 'are'} still at work"
+             if told.at_work else "")  # fmt: skip
     return "; ".join(filter(None, parts))
 
 

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from forge_workers import plural
-from forge_workers.briefing.model import CodeChange, Figure, Shortfall, StepLine
+from forge_workers.briefing.model import Briefing, CodeChange, Figure, Shortfall, StepLine
 
 #: Names of steps as people say them; any other name is said with blanks for underscores.
 _TITLES = {"gpu_readiness": "GPU readiness", "pr_digest": "Pull request digest"}
@@ -38,6 +38,8 @@ _UNITS = (
 )
 #: Endings of figures between 0 and 1, shown in percent.
 _SHARES = ("_ratio", "_share")
+#: Names of the editions of a night's briefing; a later one is called by its number.
+_EDITIONS = {2: "Second edition", 3: "Third edition", 4: "Fourth edition"}
 
 
 def title(asset: str) -> str:
@@ -103,6 +105,27 @@ def count(number: int, one: str, many: str | None = None) -> str:
 def age(days: float) -> str:
     """Return an age in days: "since today", "1 day", "6 days"."""
     return count(round(days), "day") if math.isfinite(days) and days >= 0.5 else "since today"  # noqa: PLR2004
+
+
+def edition(told: Briefing) -> str:
+    """Return what marks a later edition: "Second edition, 07:42: ..."; nothing for the first."""
+    if told.edition <= 1:
+        return ""
+    name = _EDITIONS.get(told.edition) or f"Edition {told.edition}"
+    return f"{name}, {clock(told.made_at, told.zone)}: it takes the place of the one before it."
+
+
+def late(told: Briefing) -> str:
+    """Return that the night was done after its morning, and when; nothing when it was told in its morning."""
+    return "" if told.backfilled_at is None else f"Done after its morning, {moment(told.backfilled_at, told.zone)}."
+
+
+def at_work(told: Briefing) -> str:
+    """Return which steps were still at work when this left, as one sentence; nothing when none was."""
+    if not told.at_work:
+        return ""
+    steps = listed([inside(title(asset)) for asset in told.at_work])
+    return f"Still at work when this left: {steps}. What comes of it follows in another edition."
 
 
 def listed(words: list[str] | tuple[str, ...]) -> str:

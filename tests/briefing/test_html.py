@@ -6,12 +6,14 @@ import base64
 import html as entities
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 
 from forge_workers.briefing import html, timeline
+from forge_workers.night import Step
 from tests.briefing import hostile
 from tests.briefing.examples import broken, busy, calm
 from tests.briefing.parts import DAY, briefing
@@ -21,12 +23,16 @@ _PULLS = re.compile(r"https://github\.com/acme/orchard/pull/\d+")
 #: Every element the template may write, with the attributes it may write on it.
 _ALLOWED: dict[str, set[str]] = {
     "html": {"lang"}, "head": set(), "meta": {"charset", "http-equiv", "content", "name"}, "title": set(),
-    "style": set(), "body": set(), "main": set(), "header": set(), "footer": set(), "nav": set(), "section": {"id"},
-    "h1": set(), "h2": set(), "div": {"class"}, "p": {"class"}, "span": {"class"}, "b": set(), "br": set(),
-    "a": {"href", "rel"}, "ul": {"class"}, "ol": {"class"}, "li": {"class"}, "code": {"class"}, "details": {"open"},
-    "summary": set(), "figure": set(), "picture": set(), "source": {"media", "srcset"}, "img": {"src", "alt"},
-    "table": set(), "thead": set(), "tbody": set(), "tr": {"class"}, "th": {"class", "colspan"}, "td": {"class"},
+    "style": set(), "body": set(), "main": {"id", "tabindex"}, "header": set(), "footer": set(),
+    "nav": {"class", "aria-label"}, "section": {"id", "aria-labelledby"}, "h1": set(), "h2": {"id"}, "h3": set(),
+    "div": {"class", "tabindex", "role", "aria-labelledby"}, "p": {"class"}, "span": {"class", "aria-hidden"},
+    "b": set(), "br": set(), "a": {"href", "rel", "class"}, "ul": {"class"}, "ol": {"class"}, "li": {"class", "id"},
+    "code": {"class"}, "details": {"open"}, "summary": set(), "figure": set(), "picture": set(),
+    "source": {"media", "srcset"}, "img": {"src", "alt"}, "table": set(), "caption": {"class"}, "thead": set(),
+    "tbody": set(), "tr": {"class"}, "th": {"class", "colspan", "scope"}, "td": {"class"},
 }  # fmt: skip
+#: Where a page may point beside its own places: pull requests, and its neighbours, which lie in the same folder.
+_NEIGHBOUR = re.compile(r"\d{4}-\d\d-\d\d\.html|index\.html")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -49,7 +55,7 @@ class Reader(HTMLParser):
         if tag not in _ALLOWED or not set(names) <= _ALLOWED[tag]:
             self.foreign.append(f"<{tag} {' '.join(names)}>")
         href = names.get("href")
-        if href and not href.startswith("#") and not _PULLS.fullmatch(href):
+        if href and not href.startswith("#") and not _PULLS.fullmatch(href) and not _NEIGHBOUR.fullmatch(href):
             self.foreign.append(href)
         for name in ("src", "srcset"):
             address = names.get(name)
@@ -130,13 +136,91 @@ def test_a_quiet_page_is_short() -> None:
 
 def test_every_text_can_be_read_in_light_and_in_dark() -> None:
     """Letters have a contrast of at least 4.5 against each ground they stand on (WCAG AA)."""
-    template = Path(html.__file__).with_name("briefing.html.j2").read_text(encoding="utf-8")
-    light, dark = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in template.split("@media")[:2])
-    for theme in (light, {**light, **dark}):
+    for theme in themes():
         levels = ("green", "yellow", "red", "incomplete")
         pairs = [(ink, "page") for ink in ("ink", "soft", "link", "info", "low", *levels)]
-        pairs += [(ink, f"{level}-wash") for level in levels for ink in (level, "ink", "soft")]
-        pairs += [("ink", "code"), ("page", "red")]
+        pairs += [(ink, f"{level}-wash") for level in levels for ink in (level, "ink", "soft", "link")]
+        pairs += [(ink, "code") for ink in ("ink", "soft", *levels, "low", "link")] + [("page", "red"), ("ink", "card")]
 
         assert {pair: round(contrast(theme[pair[0]], theme[pair[1]]), 2) for pair in pairs
                 if contrast(theme[pair[0]], theme[pair[1]]) < 4.5} == {}  # fmt: skip
+
+
+def themes() -> tuple[dict[str, str], dict[str, str]]:
+    """Return the colours that every page uses, light and dark."""
+    sheet = Path(html.__file__).with_name("page.css.j2").read_text(encoding="utf-8")
+    light, dark = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in sheet.split("@media")[:2])
+    return light, {**light, **dark}
+
+
+def test_the_same_briefing_gives_the_same_bytes() -> None:
+    """Neither the clock nor an order that wavers shows. Control: another neighbour gives another page."""
+    told = briefing(busy())
+    page = html.render(told, (timeline.picture(told),), before="2026-11-22")
+
+    assert html.render(told, (timeline.picture(told),), before="2026-11-22") == page
+    assert html.render(told, (timeline.picture(told),), before="2026-11-21") != page
+
+
+def test_a_page_points_to_its_neighbours_and_can_be_pointed_anew() -> None:
+    """Links are relative; making them anew changes nothing else, and gives what rendering would have given."""
+    told = briefing(busy())
+    page = html.render(told, before="2026-11-22")
+
+    assert 'href="2026-11-22.html"' in page
+    assert 'href="index.html"' in page
+    assert html.relinked(page, "2026-11-22", "2026-11-24") == html.render(told, before="2026-11-22", after="2026-11-24")
+    assert html.relinked(page, None, None) == html.render(told)
+
+
+@settings(max_examples=20, deadline=None)
+@given(hostile.ANY)
+def test_no_text_can_pose_as_the_links_to_other_nights(text: str) -> None:
+    """Whatever stands in the data, only the template's own links are made anew."""
+    told = hostile.told(f'<nav class="nights">{text}</nav>')
+
+    assert html.relinked(html.render(told), "2026-11-22", None) == html.render(told, before="2026-11-22")
+
+
+def places(page: str) -> list[str]:
+    """Return every name that a link could point to."""
+    return re.findall(r' id="([^"]+)"', page)
+
+
+@pytest.mark.parametrize("steps", [busy(), calm(), broken()], ids=["busy", "calm", "broken"])
+def test_every_finding_has_a_place_of_its_own_and_every_link_a_goal(steps: tuple[Step, ...]) -> None:
+    """Names stand once, one per fingerprint, and what points into the page finds its goal."""
+    told = briefing(steps)
+    page = html.render(told)
+    there = places(page)
+
+    assert len(there) == len(set(there))
+    assert {html.anchor(found.fingerprint) for found in told.findings} <= set(there)
+    assert {html.anchor(need.fingerprint) for need in told.needs_you if need.fingerprint} <= set(there)
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(there)
+
+
+def test_a_screen_reader_finds_its_way() -> None:
+    """Language, landmarks with names, a way past the links, headings in order, tables with captions and scopes."""
+    told = briefing(busy())
+    page = html.render(told, (timeline.picture(told),))
+
+    assert '<html lang="en">' in page
+    assert page.count("<main") == page.count("<h1") == page.count("<header") == page.count("<footer") == 1
+    assert re.search(r'<body>\s*<a class="skip" href="#content">', page)
+    levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert page.count("<table") == page.count("<caption") == 2
+    assert not re.findall(r"<th(?![^>]*scope=)", page.replace("<thead", ""))
+    assert all(f'id="{name}"' in page for name in re.findall(r'aria-labelledby="([^"]+)"', page))
+    assert re.findall(r"<nav(?![^>]*aria-label=)", page) == []
+
+
+def test_a_later_edition_is_marked_at_the_top() -> None:
+    """The first thing below the date is which edition this is; what is still at work and was caught up is there."""
+    update = {"edition": 2, "at_work": ("code_review",), "caught_up": ("2026-11-21 was skipped: asleep.",)}
+    text = " ".join(" ".join(Reader(html.render(briefing(busy()).model_copy(update=update))).text).split())
+
+    assert text.index("Second edition, ") < text.index("RED 1 new critical")
+    assert "Still at work when this left: code review." in text
+    assert "2026-11-21 was skipped: asleep." in text

@@ -88,3 +88,14 @@ def test_an_early_briefing_says_so() -> None:
     """A day that is not over is named as such."""
     assert "The day is not over" in markdown.render(briefing(busy(), now=DAY.end_at - 3600))
     assert "The day is not over" not in markdown.render(briefing(busy()))
+
+
+def test_a_later_edition_says_what_it_is() -> None:
+    """Which edition, that it was done late, what is still at work and what was caught up stand in words."""
+    update = {"edition": 2, "at_work": ("code_review",), "caught_up": ("The 21st was *skipped*.",)}
+    text = markdown.render(briefing(busy()).model_copy(update={**update, "backfilled_at": DAY.end_at + 36_000}))
+
+    assert text.index("> Second edition, ") < text.index("### Needs you")
+    assert "> Done after its morning, Tue 24 Nov 10:00." in text
+    assert "> Still at work when this left: code review\\." in text
+    assert "- The 21st was \\*skipped\\*." in text

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from forge_workers.briefing import slack
+from forge_workers.briefing.blocks import cut
 from forge_workers.briefing.slack import Message, escape
 from forge_workers.report import Severity
 from tests.briefing import hostile
@@ -147,7 +148,7 @@ def test_a_numbered_list_goes_on_counting_where_it_was_split() -> None:
 def test_a_cut_never_falls_into_an_entity() -> None:
     """A text at its limit ends with whole entities."""
     for size in range(1, 40):
-        cut = slack._cut("&" * size, 23)
+        found = cut("&" * size, 23)
 
-        assert len(cut) <= 23
-        assert not _CONTROL.search(cut.removesuffix("…"))
+        assert len(found) <= 23
+        assert not _CONTROL.search(found.removesuffix("…"))

@@ -86,3 +86,13 @@ def test_a_quiet_night_fits_a_small_screen() -> None:
 def test_an_early_briefing_says_so() -> None:
     """A day that is not over is named as such."""
     assert "The day is not over" in text(briefing(busy(), now=DAY.end_at - 3600))
+
+
+def test_a_later_edition_says_what_it_is() -> None:
+    """Which edition stands above the verdict; what is still at work and what was caught up stand in words."""
+    update = {"edition": 3, "at_work": ("code_review",), "caught_up": ("The 21st was [bold]skipped[/].",)}
+    shown = text(briefing(busy()).model_copy(update=update))
+
+    assert shown.index("Third edition, ") < shown.index("RED")
+    assert "Still at work when this left: code review." in shown
+    assert "The 21st was [bold]skipped[/]." in shown
