@@ -1,6 +1,7 @@
-"""The night's two jobs, and the sensors: a briefing goes out whatever failed, and Dagster hears of the workers.
+"""The jobs, and the sensors that follow runs and workers: a briefing goes out whatever failed.
 
-Belongs here: jobs and sensors. Does not belong here: any decision about a report or an event.
+Belongs here: jobs and those sensors. Does not belong here: what happens by the clock (``schedules.py``), or any
+decision about a report or an event.
 """
 
 import logging
@@ -8,67 +9,98 @@ import time
 
 import dagster as dg
 
+from forge_assets import run_tags
 from forge_assets import worker_events as events
-from forge_assets.assets import workers
+from forge_assets.assets import services, workers
 from forge_assets.assets.briefing import morning_briefing
-from forge_assets.nights import NIGHTS, SETTINGS
+from forge_assets.assets.knowledge import weekly_consolidation
+from forge_assets.nights import NIGHTS, SETTINGS, WEEKS
 from forge_assets.resources.queues import START, Queues
 from forge_assets.steps import Steps
 from forge_workers.errors import Damaged, ForgeError
 from forge_workers.log import event
 from forge_workers.night import BRIEFING
+from forge_workers.nights import asked
 from forge_workers.plain import plain
 from forge_workers.windows import is_night
 
 #: Runs with this tag brief by themselves; the command line sets it.
 SELF_BRIEFED = "forge/self_briefed"
-_PARTITION = "dagster/partition"
+_ON = dg.DefaultSensorStatus.RUNNING
+#: What belongs to a night. Without the checks: each step runs its own, and tells Dagster.
+_EVERYTHING = (dg.AssetSelection.all() - dg.AssetSelection.assets(weekly_consolidation)).without_checks()
 
 night = dg.define_asset_job(
-    "night",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(morning_briefing),
+    run_tags.NIGHT_JOB,
+    selection=_EVERYTHING,
     partitions_def=NIGHTS,
-    description="Every step of one night but its briefing, which follows by itself.",
+    description="Every step of one night, and its briefing; when a step fails, the briefing follows by itself.",
+)
+backfill = dg.define_asset_job(
+    run_tags.BACKFILL_JOB,
+    selection=_EVERYTHING - dg.AssetSelection.assets(morning_briefing).without_checks(),
+    partitions_def=NIGHTS,
+    description="Every step of one night but what publishes: for nights that are done again.",
+)
+weekly = dg.define_asset_job(
+    run_tags.WEEKLY_JOB,
+    selection=dg.AssetSelection.assets(weekly_consolidation).without_checks(),
+    partitions_def=WEEKS,
+    description="What the seven nights of a week come to, together.",
 )
 briefing = dg.define_asset_job(
-    "briefing",
-    selection=dg.AssetSelection.assets(morning_briefing),
+    run_tags.BRIEFING_JOB,
+    selection=dg.AssetSelection.assets(morning_briefing).without_checks(),
     partitions_def=NIGHTS,
     description="The briefing of one night, made from whatever its steps left behind.",
 )
 
 
-def brief_after(run: dg.DagsterRun, *, briefed: bool = False) -> dg.RunRequest | dg.SkipReason:
+def brief_after(
+    run: dg.DagsterRun, *, briefed: bool = False, superseded: bool = False
+) -> dg.RunRequest | dg.SkipReason:
     """Decide whether ``run``, which has ended, still needs its briefing made.
 
     Args:
         run: As it ended.
         briefed: Whether its night has a briefing already, which is then made again from what is known now.
+        superseded: Whether it did nothing, because another run was asked for instead.
     """
-    key = run.tags.get(_PARTITION)
-    if key is None:
+    key = run.tags.get(run_tags.PARTITION)
+    if key is None or run.job_name == weekly.name:
         return dg.SkipReason("the run belongs to no night")
-    chosen = run.asset_selection
+    chosen = run_tags.parts_of(run)
     reasons = {
+        "the run did nothing of a night": not chosen,
+        "another run was asked for instead": superseded,
         "the run was a briefing": run.job_name == briefing.name,
         "the command line briefs its own nights": SELF_BRIEFED in run.tags,
         "the day is not over: its night's briefing will tell what the run found": (
             events.BY_DAY in run.tags and not briefed
         ),
         "the run will be tried again first": run.tags.get("dagster/will_retry") == "true",
-        "the run made its briefing itself": (run.is_success and chosen is not None and dg.AssetKey(BRIEFING) in chosen),
+        "the run made its briefing itself": run.is_success and BRIEFING in chosen,
     }
     for reason, holds in reasons.items():
         if holds:
             return dg.SkipReason(reason)
-    return dg.RunRequest(run_key=f"briefing after {run.run_id}", partition_key=key)
-
-
-_ON = dg.DefaultSensorStatus.RUNNING
+    tags = {} if run_tags.publishes(run) else {run_tags.QUIET: "yes"}
+    return dg.RunRequest(run_key=f"briefing after {run.run_id}", partition_key=key, tags=tags)
 
 
 def _brief_after(context: dg.RunStatusSensorContext, steps: Steps) -> dg.RunRequest | dg.SkipReason:
-    return brief_after(context.dagster_run, briefed=_is_briefed(context.dagster_run.tags.get(_PARTITION, ""), steps))
+    run = context.dagster_run
+    key = run.tags.get(run_tags.PARTITION, "")
+    return brief_after(run, briefed=_is_briefed(key, steps), superseded=_is_superseded(run, key, steps))
+
+
+def _is_superseded(run: dg.DagsterRun, night: str, steps: Steps) -> bool:
+    """Whether the night's record names another run, or another asking, than this one answers."""
+    claim = run.tags.get(run_tags.CLAIM)
+    if claim is None or not is_night(night):
+        return False
+    record = asked.read(steps.store.root, night)
+    return record is not None and (record.claim != claim or record.run not in {"", run_tags.first_try(run)})
 
 
 def _is_briefed(night: str, steps: Steps) -> bool:
@@ -149,4 +181,17 @@ def worker_health(
         asset_events=telling.observations,
         cursor=workers.kept(telling.told),
         skip_reason=f"{len(states)} workers seen, {len(telling.observations)} told",
+    )
+
+
+@dg.sensor(minimum_interval_seconds=60, default_status=_ON)
+def service_health(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Tell on each service's asset when its status flips, and once a day."""
+    now = time.time()
+    found = services.found(SETTINGS, now)
+    telling = services.tell(found, workers.read(context.cursor), now)
+    return dg.SensorResult(
+        asset_events=telling.observations,
+        cursor=workers.kept(telling.told),
+        skip_reason=f"{len(found)} services seen, {len(telling.observations)} told",
     )

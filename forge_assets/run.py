@@ -19,7 +19,7 @@ from typing import TextIO
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from forge_assets import automation, instance
+from forge_assets import automation, instance, retention
 from forge_assets.definitions import build_defs, standard_steps
 from forge_assets.nights import SETTINGS
 from forge_assets.steps import Steps
@@ -82,7 +82,7 @@ def run_night(night: str, steps: Steps, tell: Teller) -> int:
     try:
         with attempts.only_one(root, check_night(night)):
             attempt = attempts.begin(root, night, steps.settings, steps.now())
-            steps = replace(steps, store=NightStore(root, attempt.name), listener=tell)
+            steps = replace(steps, store=NightStore(root, attempt.name), listener=tell, alone=True)
             code = _work(night, steps, tell)
             if code == DONE:
                 with contextlib.suppress(OSError):  # it is done all the same; unmarked it would only be done again
@@ -114,7 +114,9 @@ def _work(night: str, steps: Steps, tell: Teller) -> int:
             if left:
                 complete = _run(dagster, automation.night.name, left, night, steps)
             _run(dagster, automation.briefing.name, [dg.AssetKey(BRIEFING)], night, steps)
-            instance.forget_old_runs(dagster, steps.now())
+            retention.forget_old_runs(dagster, steps.settings.dagster.keep_days, steps.now())
+    except ForgeError:
+        raise  # nothing was begun: the PostgreSQL that is set refuses or is away, or its tables are of another version
     except Exception as error:  # noqa: BLE001  Dagster's databases fill the same disk, and the briefing must go out
         _keep_traceback()
         complete, cut_by = False, plain(str(error.__cause__ or error))
@@ -129,10 +131,10 @@ def _run(dagster: dg.DagsterInstance, job: str, assets: list[dg.AssetKey], night
         KeyboardInterrupt: Somebody asked to stop.
     """
     chosen = build_defs(steps).resolve_job_def(job)
-    tags = {_NIGHT_TAG: night, automation.SELF_BRIEFED: "yes"}
-    result = chosen.execute_in_process(
-        instance=dagster, partition_key=night, asset_selection=assets, tags=tags, raise_on_error=False
-    )
+    tags = {_NIGHT_TAG: night, automation.SELF_BRIEFED: "yes", "dagster/max_retries": "0"}  # `forge night` goes on
+    # No check is selected: each step runs its own.
+    chosen = chosen.get_subset(asset_selection=frozenset(assets), asset_check_selection=frozenset())
+    result = chosen.execute_in_process(instance=dagster, partition_key=night, tags=tags, raise_on_error=False)
     if _stopped(result):
         raise KeyboardInterrupt
     return result.success

@@ -1,17 +1,20 @@
 """One attempt at a night: who works on it, and whether it was finished.
 
-Belongs here: the lock that keeps a night to one process, and the note that lets a stopped night go on where it was.
-Does not belong here: the steps themselves.
+``forge night`` holds a night's lock alone; the steps of Dagster's runs, each a process of its own, share it. So neither
+works on a night while the other does. Belongs here: that lock, and the note that lets a stopped night go on where it
+was. Does not belong here: the steps themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -27,6 +30,9 @@ from forge_workers.store import NightStore
 from forge_workers.windows import check_night, window
 
 _NOTE = "attempt.json"
+_LOCK = ".lock"
+#: Seconds between two looks whether the night is free.
+_LOOK_S = 0.5
 
 
 class Attempt(Frozen):
@@ -60,17 +66,60 @@ def only_one(root: Path, night: str) -> Iterator[None]:
     """
     folder = root / check_night(night)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / _LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        noted = read(root, night)
-        by = f" by process {noted.pid}" if noted else ""
-        raise Busy(f"the night {night} is already being run{by}: see `forge status`") from None
+        raise Busy(_taken(root, night)) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def _taken(root: Path, night: str) -> str:
+    noted = read(root, night)
+    by = f" by process {noted.pid}" if noted and not noted.finished and psutil.pid_exists(noted.pid) else ""
+    return f"the night {night} is already being run{by}: see `forge status`"
+
+
+def share(root: Path, night: str, wait_s: float, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Wait until no process has ``night`` alone, and keep it so until the file that is returned is closed.
+
+    Args:
+        root: The directory ``nights``.
+        night: The night's key.
+        wait_s: Longest wait in seconds.
+        sleep: Waits some seconds.
+
+    Returns:
+        An open file; the kernel closes it with the process.
+
+    Raises:
+        Busy: Another process had it alone all the time; the message names it.
+        OSError: The disk refuses.
+    """
+    folder = root / check_night(night)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(os.close, file)
+        waited_s = 0.0
+        while not _shared(file):
+            if waited_s >= wait_s:
+                raise Busy(_taken(root, night))
+            sleep(_LOOK_S)
+            waited_s += _LOOK_S
+        on_failure.pop_all()
+    return file
+
+
+def _shared(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def running(attempt: Attempt | None) -> bool:

@@ -1,8 +1,8 @@
 """The ``forge`` command.
 
 Belongs here: reading arguments, choosing what to call, and exit codes. Does not belong here: any work, how a briefing
-is drawn, or the commands for what always runs (``cli_fleet.py``, ``cli_jobs.py``). Dagster is only ever started as
-another process.
+is drawn, or the commands for what always runs and for many nights (``cli_fleet.py``, ``cli_jobs.py``,
+``cli_nights.py``). Dagster is only ever started as another process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from forge_workers import cli_fleet, cli_jobs, tables, watch
+from forge_workers import cli_fleet, cli_jobs, cli_nights, tables, watch
 from forge_workers import settings as chosen
 from forge_workers.errors import BadArgs
 from forge_workers.night import BRIEFING
@@ -38,6 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_nights.app)
 app.add_typer(cli_fleet.app)
 app.add_typer(cli_jobs.app, name="jobs")
 
@@ -89,7 +90,7 @@ def briefing(
     day: Annotated[str | None, typer.Option("--date", metavar=_DAY, help="The day it tells of.")] = None,
     in_browser: Annotated[bool, typer.Option("--open", help="Open it in the web browser.")] = False,
 ) -> None:
-    """Show a briefing, by default the newest."""
+    """Show a briefing, by default the newest; its page links to all nights."""
     settings = _settings()
     store = NightStore(settings.home / "nights")
     key = check_night(day) if day else next(iter(store.nights(BRIEFING)), None)
@@ -221,8 +222,11 @@ def _show_briefing(key: str, settings: Settings, console: Console, *, in_browser
     opened = in_browser and page.is_file() and webbrowser.open(page.as_uri())
     if not opened:
         _print_briefing(report, console)
+    errors = Console(stderr=True, highlight=False)
     if page.is_file():
-        Console(stderr=True, highlight=False).print(f"Page: {page.as_uri()}", style="dim", soft_wrap=True)
+        errors.print(f"Page: {page.as_uri()}", style="dim", soft_wrap=True)
+    elif in_browser:
+        errors.print(f"There is no page of this night: run `forge night --date {key}` to have one", soft_wrap=True)
     return True
 
 

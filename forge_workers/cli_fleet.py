@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.text import Text
 
 from forge_workers import settings as chosen
-from forge_workers.catalog import WORKERS, worker
+from forge_workers.catalog import SERVICES, WORKERS, worker
 from forge_workers.errors import BadArgs, Transient
 from forge_workers.plain import plain
 from forge_workers.settings import Settings
@@ -40,12 +40,12 @@ _WATCH_S, _WAIT_S = 1.0, 0.2
 #: Looks after which a job that is nowhere to be seen is given up: it may be on its way between two places.
 _GONE_LOOKS = 10
 
-Who = Annotated[str, typer.Argument(metavar="WORKER", help="One of the workers that `forge status` shows.")]
+Who = Annotated[str, typer.Argument(metavar="WORKER", help="One of the names that `forge status` shows.")]
 
 
 @app.command()
 def up() -> None:
-    """Start every worker, and Redis for them; say how they stand. Run again, it starts what is off and changes nothing.
+    """Start every worker, Redis for them and Dagster's services; run again, it starts what is off and changes nothing.
 
     They go on when this terminal is closed. After a change of settings it starts all of them again.
     """
@@ -55,9 +55,9 @@ def up() -> None:
     console = Console(highlight=False)
     with _telling(console, "looking at what runs") as tell:
         look = _looker(settings)
-        upkeep = Upkeep(settings, WORKERS, chosen.environment(), tell)
+        upkeep = Upkeep(settings, WORKERS, SERVICES, chosen.environment(), tell)
         did = upkeep.up()
-        behind = upkeep.await_beats(look)
+        behind = upkeep.await_all(look)
     said = {
         "started": "The fleet is up.",
         "restarted": "The settings or the catalogue have changed: the fleet was started again.",
@@ -68,18 +68,23 @@ def up() -> None:
     console.print(_drawn(settings, look(), console.width))
     for late in behind:
         words = plain(upkeep.last_words(late)) or "it has logged nothing"
-        Console(stderr=True, highlight=False).print(f"forge: {late.name} is {late.state}: {words}", markup=False)
+        Console(stderr=True, highlight=False).print(
+            f"forge: {late.name} is {late.state}: {words}", markup=False, soft_wrap=True
+        )
     sys.exit(int(bool(behind)))
 
 
 @app.command()
 def down() -> None:
-    """Stop every worker, their supervisor and Forge's own Redis. Jobs at work finish or go back in line first."""
+    """Stop services, workers, their supervisor and Forge's own Redis.
+
+    A night at work is finished first, however long; jobs at work finish or go back in line.
+    """
     from forge_workers.fleet.upkeep import Upkeep  # noqa: PLC0415  not needed for --help
 
     console = Console(highlight=False)
     with _telling(console, "looking at what runs") as tell:
-        fleet_ran, redis_ran = Upkeep(chosen.load(), WORKERS, chosen.environment(), tell).down()
+        fleet_ran, redis_ran = Upkeep(chosen.load(), WORKERS, SERVICES, chosen.environment(), tell).down()
     if fleet_ran:
         console.print("The fleet is stopped.")
     console.print("Redis is stopped." if redis_ran else "Redis was not running.")
@@ -90,7 +95,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the workers' part as JSON, for a program.")] = False,
 ) -> None:
-    """Show the workers, the GPU, Redis and the newest nights on one screen."""
+    """Show the workers, the services, the GPU, Redis and the newest nights on one screen."""
     settings = chosen.load()
     if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(_looker(settings)()), indent=2) + "\n")
@@ -115,12 +120,12 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="Lines to begin with.")] = _LINES,
 ) -> None:
-    """Show the end of a worker's log; also of redis and supervisord."""
+    """Show the end of a worker's log; also of a service such as dagster_daemon, and of supervisord."""
     from forge_workers.fleet import configuration  # noqa: PLC0415  not needed for --help
     from forge_workers.fleet import logs as files  # noqa: PLC0415
 
     home = chosen.load().home
-    if who in {"redis", "supervisord"}:
+    if who in {*SERVICES, "supervisord"}:
         paths = [home / "logs" / f"{who}.log"]
     else:
         row = worker(who)
@@ -224,7 +229,7 @@ def _looker(settings: Settings) -> Callable[[], FleetStatus]:
     from forge_workers.wire import Wire  # noqa: PLC0415
 
     wire, address = Wire(url_of(settings)), shown_url(settings)
-    return lambda: gather(settings.home, WORKERS, wire, address, time.time())
+    return lambda: gather(settings, WORKERS, SERVICES, wire, address, now=time.time())
 
 
 def _drawn(settings: Settings, found: FleetStatus, width: int) -> RenderableType:

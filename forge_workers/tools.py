@@ -25,11 +25,14 @@ class Request:
         night: The night's key.
         window: Its stretch of time; everything is selected by it and by nothing else.
         upstream: Reports of the steps before this one, by asset; only those the desk asks for.
+        publishes: Whether what is made may be told to people who did not hear of it yet; not for a night that is
+            backfilled or caught up.
     """
 
     night: str
     window: Window
     upstream: Mapping[str, Report] = field(default_factory=dict)
+    publishes: bool = True
 
 
 class Enqueue(Protocol):

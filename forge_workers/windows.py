@@ -74,6 +74,25 @@ def window(night: str, timezone: ZoneInfo) -> Window:
     return Window(start, end)
 
 
+def moment(day: str, hour: str, timezone: ZoneInfo) -> float:
+    """Return when the clock shows ``hour`` (``HH:MM``) on ``day``, UTC unix seconds, as a scheduler by cron has it.
+
+    1. The hour comes twice: the second time.
+    2. It does not come, because the clock jumps over it: the jump.
+    3. Otherwise that one time.
+    """
+    wall = datetime.combine(date.fromisoformat(check_night(day)), time.fromisoformat(hour), timezone)
+    early, late = sorted((wall.replace(fold=0).timestamp(), wall.replace(fold=1).timestamp()))
+    if datetime.fromtimestamp(late, timezone).replace(fold=0, tzinfo=None) == wall.replace(tzinfo=None):
+        return late  # 1, 3
+    before = datetime.fromtimestamp(early, timezone).utcoffset()
+    while late - early > 1:  # 2: the jump lies between; clocks jump at whole seconds
+        middle = (early + late) // 2
+        still = datetime.fromtimestamp(middle, timezone).utcoffset() == before
+        early, late = (middle, late) if still else (early, middle)
+    return late
+
+
 def night_of(moment: float, timezone: ZoneInfo) -> str:
     """Return the key of the night that ``moment`` (UTC unix seconds) belongs to."""
     return datetime.fromtimestamp(moment, timezone).date().isoformat()
@@ -83,3 +102,31 @@ def nights_before(night: str, count: int) -> tuple[str, ...]:
     """Return the ``count`` nights before ``night``, nearest first."""
     day = date.fromisoformat(check_night(night))
     return tuple((day - timedelta(days=n)).isoformat() for n in range(1, count + 1))
+
+
+def nights_after(night: str, until: str) -> tuple[str, ...]:
+    """Return the nights after ``night`` up to ``until``, which is among them, oldest first."""
+    first, last = date.fromisoformat(check_night(night)), date.fromisoformat(check_night(until))
+    return tuple((first + timedelta(days=n)).isoformat() for n in range(1, (last - first).days + 1))
+
+
+def week_of(night: str) -> str:
+    """Return the key of the week that ``night`` belongs to: the Sunday it begins on, as Dagster's weeks do."""
+    day = date.fromisoformat(check_night(night))
+    return (day - timedelta(days=day.isoweekday() % 7)).isoformat()
+
+
+def nights_of(week: str) -> tuple[str, ...]:
+    """Return the seven nights of a week, Sunday first."""
+    day = date.fromisoformat(check_night(week))
+    return tuple((day + timedelta(days=n)).isoformat() for n in range(7))
+
+
+def week_window(week: str, timezone: ZoneInfo) -> Window:
+    """Return the seven local days of a week as UTC seconds.
+
+    Raises:
+        BadArgs: ``week`` is not ``YYYY-MM-DD``.
+    """
+    nights = nights_of(week)
+    return Window(window(nights[0], timezone).start_at, window(nights[-1], timezone).end_at)

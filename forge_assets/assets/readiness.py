@@ -5,7 +5,9 @@ Belongs here: the Dagster face of ``forge_workers/readiness.py`` and ``forge_wor
 
 import dagster as dg
 
+from forge_assets.checks import Checked, checked
 from forge_assets.nights import NIGHTS
+from forge_assets.shown import about
 from forge_assets.steps import GPU_TAG, Steps
 from forge_workers import readiness
 from forge_workers.health import assessment, snapshot
@@ -19,19 +21,28 @@ from forge_workers.report import Report
     owners=["team:forge"],
     pool="gpu",
     op_tags={GPU_TAG: "1"},
+    tags={"forge/desk": "readiness"},
+    metadata=about("gpu_readiness", readiness.gpu_readiness),
 )
-def gpu_readiness(context: dg.AssetExecutionContext, steps: dg.ResourceParam[Steps]) -> Report:
+def gpu_readiness(context: dg.AssetExecutionContext, steps: dg.ResourceParam[Steps]) -> Checked:
     """Load the night's model under the GPU lease; measure load seconds, tokens per second and what is resident.
 
     Skipped with the reason when no model server answers; the night then goes on without a model.
     """
-    return steps.run(context, readiness.gpu_readiness)
+    yield from checked(context, steps, readiness.gpu_readiness)
 
 
-@dg.asset(partitions_def=NIGHTS, group_name="readiness", kinds={"python"}, owners=["team:forge"])
-def health_snapshot(context: dg.AssetExecutionContext, steps: dg.ResourceParam[Steps]) -> Report:
+@dg.asset(
+    partitions_def=NIGHTS,
+    group_name="readiness",
+    kinds={"python"},
+    owners=["team:forge"],
+    tags={"forge/desk": "readiness"},
+    metadata=about("health_snapshot", snapshot.health_snapshot),
+)
+def health_snapshot(context: dg.AssetExecutionContext, steps: dg.ResourceParam[Steps]) -> Checked:
     """Check disk, memory, load, Redis, the model server, repositories, Dagster and the last good night."""
-    return steps.run(context, snapshot.health_snapshot)
+    yield from checked(context, steps, snapshot.health_snapshot)
 
 
 @dg.asset(
@@ -42,12 +53,14 @@ def health_snapshot(context: dg.AssetExecutionContext, steps: dg.ResourceParam[S
     pool="gpu",
     op_tags={GPU_TAG: "1"},
     deps=[gpu_readiness],
+    tags={"forge/desk": "readiness"},
+    metadata=about("threat_assessment", assessment.threat_assessment),
 )
 def threat_assessment(
     context: dg.AssetExecutionContext, steps: dg.ResourceParam[Steps], health_snapshot: Report
-) -> Report:
+) -> Checked:
     """Score the snapshot by rules (Amygdala): GREEN at once without a model, else YELLOW or RED with its reasons.
 
     A model may explain, and may raise the level; it never lowers it.
     """
-    return steps.run(context, assessment.threat_assessment, health_snapshot=health_snapshot)
+    yield from checked(context, steps, assessment.threat_assessment, health_snapshot=health_snapshot)

@@ -17,15 +17,20 @@ from forge_workers.wire import Wire
 
 #: Longest wait for the GPU, seconds. A night has hours; a step that waits longer is better told in the briefing.
 WAIT_S = 1800.0
+#: The same for a night that is done late: nobody waits for it, and it lets everybody else go first.
+LATE_WAIT_S = 4 * WAIT_S
 
 
-def lease_for(settings: Settings, purpose: str) -> Callable[[], AbstractContextManager[Lease]]:
+def lease_for(
+    settings: Settings, purpose: str, priority: Priority = Priority.NIGHT
+) -> Callable[[], AbstractContextManager[Lease]]:
     """Return what takes the machine's GPU lease for ``purpose`` when it is entered, and gives it back.
 
     Raises (when entered):
         Snooze: Another holder kept the GPU for the whole wait.
         Transient: Redis does not answer.
     """
+    wait_s = LATE_WAIT_S if priority is Priority.BACKFILL else WAIT_S
 
     @contextmanager
     def held() -> Iterator[Lease]:
@@ -33,7 +38,7 @@ def lease_for(settings: Settings, purpose: str) -> Callable[[], AbstractContextM
         wire = Wire(redis_server.url_of(settings))
         leases = Leases(wire, mutex=mutex_file(settings.home))
         try:
-            with leases.acquire(purpose, WAIT_S, priority=Priority.NIGHT, model=_model(settings)) as lease:
+            with leases.acquire(purpose, wait_s, priority=priority, model=_model(settings)) as lease:
                 yield lease
         finally:
             wire.close()

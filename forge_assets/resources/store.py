@@ -1,20 +1,21 @@
 """Where reports are kept between steps: Dagster's IO manager over the night store.
 
-Belongs here: what Dagster shows of a report. Does not belong here: bytes on disk, which are
-``forge_workers/store.py``.
+Belongs here: saving and loading as Dagster asks for it. Does not belong here: bytes on disk, which are
+``forge_workers/store.py``, or what is shown of a report (``shown.py``).
 """
 
 from __future__ import annotations
 
-import base64
+import contextlib
 
 import dagster as dg
 
+from forge_assets.shown import shown, whole
 from forge_assets.steps import Steps
 from forge_workers.errors import ForgeError
-from forge_workers.night import BRIEFING
+from forge_workers.night import BRIEFING, STEPS
 from forge_workers.plain import plain
-from forge_workers.report import Image, Outcome, Report
+from forge_workers.report import Outcome, Report
 
 
 class ReportStore(dg.IOManager):
@@ -39,7 +40,7 @@ class ReportStore(dg.IOManager):
                 unsaved = obj if obj.asset == BRIEFING else None
                 self._steps.failed(obj.receipt.model_copy(update=failed), unsaved)
             raise dg.Failure(reason, allow_retries=False) from error
-        context.add_output_metadata(shown(obj))
+        context.add_output_metadata(shown(obj) | (whole(self._night(obj.night)) if obj.asset == BRIEFING else {}))
         self._steps.kept(obj)
 
     def load_input(self, context: dg.InputContext) -> Report:
@@ -54,29 +55,11 @@ class ReportStore(dg.IOManager):
             raise dg.Failure(f"{asset} has no report for {night}: materialise it first", allow_retries=False)
         return report
 
-
-def shown(report: Report) -> dict[str, dg.MetadataValue]:
-    """Return what Dagster's pages show beside a materialisation."""
-    values: dict[str, dg.MetadataValue] = {
-        "report": dg.MetadataValue.md(report.markdown),
-        "outcome": dg.MetadataValue.text(report.outcome.value),
-        "findings": dg.MetadataValue.int(len(report.findings)),
-        "new findings": dg.MetadataValue.int(sum(f.is_new for f in report.findings)),
-        "gaps": dg.MetadataValue.int(len(report.gaps)),
-    }
-    if report.reasons:
-        values["reasons"] = dg.MetadataValue.text("; ".join(report.reasons))
-    if report.receipt is not None:
-        usage = report.receipt.usage
-        values["seconds"] = dg.MetadataValue.float(round(report.receipt.seconds, 3))
-        values["tokens"] = dg.MetadataValue.int(usage.prompt_tokens + usage.output_tokens)
-        values["model calls"] = dg.MetadataValue.int(usage.calls)
-        values["GPU seconds"] = dg.MetadataValue.float(round(usage.gpu_s, 3))
-    values |= {name: dg.MetadataValue.float(float(number)) for name, number in report.numbers.items()}
-    values |= {image.name: dg.MetadataValue.md(_picture(image)) for image in report.images}
-    return values
-
-
-def _picture(image: Image) -> str:
-    data = base64.b64encode(image.light_svg.encode()).decode()
-    return f"![{image.alt}](data:image/svg+xml;base64,{data})"
+    def _night(self, night: str) -> list[Report]:
+        """Return the reports of the night's steps, as far as they can be read."""
+        found: list[Report] = []
+        for asset in STEPS:
+            with contextlib.suppress(OSError, ForgeError):
+                report = self._steps.store.load(asset, night)
+                found += [] if report is None else [report]
+        return found

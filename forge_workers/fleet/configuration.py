@@ -1,7 +1,8 @@
 """What supervisord is told: one file, written anew by each ``forge up``.
 
 The workers are one group, so that all of them stop together and before Redis, which must still take back what they hand
-back. Belongs here: that text and the names in it. Does not belong here: running supervisord (``supervisord.py``).
+back. The services are another, started last and stopped first: the run that a code server finishes needs the rest.
+Belongs here: that text and the names in it. Does not belong here: running supervisord (``supervisord.py``).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from forge_workers.catalog import Worker
+from forge_workers.catalog import SERVICES as SERVICE_ROWS
+from forge_workers.catalog import Service, Worker
 from forge_workers.errors import ConfigError
 
-#: The group of all workers.
-WORKERS = "workers"
-#: The program that is Forge's own Redis.
-REDIS = "redis"
+#: The groups of all workers, and of all services but Redis, which is a group of its own.
+WORKERS, SERVICES = "workers", "services"
+#: The service that is Forge's own Redis.
+REDIS = SERVICE_ROWS["redis"].name
 #: Seconds that a process must live to count as started. One that ends sooner is started again after 1 s, 2 s, 3 s ...;
 #: one that ends later at once, so this is also what keeps a worker that breaks again and again from filling a core.
 _START_S = 5
@@ -27,37 +29,38 @@ _START_S = 5
 _RETRIES = 1_000_000
 #: Seconds beyond its grace after which a worker that does not leave is killed with all it started.
 _PAST_GRACE_S = 10
-#: Seconds that Redis may take to write what it holds when it is stopped.
-_REDIS_STOP_S = 60
 #: Size at which a log is put aside, and how many of those are kept.
 _LOG, _LOGS = "5MB", 3
 
 
-def written(home: Path, socket: Path, rows: Iterable[Worker], *, own_redis: bool, stamp: str) -> str:
+def written(home: Path, socket: Path, rows: Iterable[Worker], services: Iterable[Service] = (), *, stamp: str) -> str:
     """Return supervisord's configuration.
 
     Args:
         home: ``FORGE_HOME``.
         socket: Where supervisord shall listen.
         rows: The workers to run.
-        own_redis: Whether to run Forge's own Redis beside them.
+        services: What to run beside them, in the order of their start.
         stamp: One word that differs when the workers must be started again; no secret.
 
     Raises:
         ConfigError: A path holds what this file's format cannot.
     """
-    rows = tuple(rows)
+    rows, services = tuple(rows), tuple(services)
     sections = [_supervisord(home, socket, stamp)]
-    if own_redis:
-        log = _log(home, REDIS)
-        sections.append(_program(REDIS, "forge_workers.fleet.redis", process=REDIS, log=log, stop_s=_REDIS_STOP_S))
+    sections += [_service(home, row, place) for place, row in enumerate(services, start=1)]
     sections += [_worker(home, row) for row in rows]
-    sections.append(f"[group:{WORKERS}]\nprograms={','.join(row.name for row in rows)}\npriority=10\n")
+    beside = tuple(row for row in services if row.name != REDIS)
+    for name, members, priority in ((WORKERS, rows, 10), (SERVICES, beside, 20)):
+        if members:
+            sections.append(f"[group:{name}]\nprograms={','.join(row.name for row in members)}\npriority={priority}\n")
     return "\n".join(sections)
 
 
-def log_of(home: Path, row: Worker, slot: int) -> Path:
+def log_of(home: Path, row: Worker | Service, slot: int = 0) -> Path:
     """Return where the process in ``slot`` logs."""
+    if isinstance(row, Service):
+        return home / "logs" / f"{row.name}.log"
     return home / "logs" / (f"{row.name}.log" if row.concurrency == 1 else f"{row.name}-{slot}.log")
 
 
@@ -97,13 +100,24 @@ def _worker(home: Path, row: Worker) -> str:
     )
 
 
-def _program(name: str, module: str, *, process: str, log: str, stop_s: int, processes: int = 1) -> str:
+def _service(home: Path, row: Service, place: int) -> str:
+    return _program(
+        row.name,
+        " ".join((row.module, *row.words)),
+        process=REDIS if row.name == REDIS else f"{row.name}-0",
+        log=_log(home, row.name),
+        stop_s=int(row.stop_s),
+        place=place,
+    )
+
+
+def _program(name: str, module: str, *, process: str, log: str, stop_s: int, processes: int = 1, place: int = 1) -> str:
     return f"""\
 [program:{name}]
 command={shlex.quote(_path(sys.executable))} -m {module}
 process_name={process}
 numprocs={processes}
-priority=1
+priority={place}
 autorestart=true
 startsecs={_START_S}
 startretries={_RETRIES}

@@ -6,6 +6,7 @@ Belongs here: reading log files for a person. Does not belong here: writing or r
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ _MOST_LINE = 2_000
 #: Bytes of a line that is guessed for finding the last ones without reading the whole file.
 _LINE_BYTES = 400
 _LOOK_S = 0.2
+#: Dagster colours its logs, even in files.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def last(path: Path, lines: int) -> list[str]:
@@ -29,7 +32,7 @@ def last(path: Path, lines: int) -> list[str]:
     except FileNotFoundError:
         return []
     whole = found[:-1] if not found[-1] else found
-    return [plain(line, _MOST_LINE) for line in whole[-lines:]]
+    return [_shown(line) for line in whole[-lines:]]
 
 
 def follow(path: Path, lines: int, look_s: float = _LOOK_S) -> Iterator[str]:
@@ -49,7 +52,7 @@ def follow(path: Path, lines: int, look_s: float = _LOOK_S) -> Iterator[str]:
         added = file.read() if file is not None else b""
         *whole, rest = (rest + added).split(b"\n")
         whole, skip = whole[-lines:] if skip else whole, False
-        yield from (plain(line.decode("utf-8", "replace"), _MOST_LINE) for line in whole)
+        yield from (_shown(line.decode("utf-8", "replace")) for line in whole)
         if added:
             continue
         if file is None or _is_another(path, file):
@@ -60,6 +63,10 @@ def follow(path: Path, lines: int, look_s: float = _LOOK_S) -> Iterator[str]:
                 file, rest = newer, b""
                 continue
         time.sleep(look_s)
+
+
+def _shown(line: str) -> str:
+    return plain(_COLOUR.sub("", line), _MOST_LINE)
 
 
 def _opened(path: Path) -> IO[bytes] | None:

@@ -15,14 +15,17 @@ from typing import Literal
 
 import psutil
 
-from forge_workers.catalog import Worker
+from forge_workers.catalog import Service, Worker
 from forge_workers.errors import ForgeError
 from forge_workers.fleet.redis_state import RedisState, look
+from forge_workers.fleet.services import ServiceStatus
+from forge_workers.fleet.services import look as look_at_services
 from forge_workers.fleet.supervisord import Supervised, Supervisord
 from forge_workers.gpu.lease import Leases
 from forge_workers.gpu.status import LeaseStatus
 from forge_workers.jobs.inspection import Ended, Inspection, Process, QueueState, Seen
 from forge_workers.plain import plain
+from forge_workers.settings import Settings
 from forge_workers.wire import Wire
 
 #: Seconds that a process may take from its start to its first beat: 0.25 s alone, many times that when all start.
@@ -107,6 +110,7 @@ class FleetStatus:
         redis: The Redis.
         spooled: Jobs that wait on disk for Redis.
         rejected: Spooled lines that were no jobs and were put aside.
+        services: What runs beside the workers, in the catalogue's order, without Redis.
     """
 
     at: float
@@ -118,18 +122,29 @@ class FleetStatus:
     redis: RedisState
     spooled: int
     rejected: int
+    services: tuple[ServiceStatus, ...] = ()
 
 
-def gather(home: Path, rows: Mapping[str, Worker], wire: Wire, address: str, now: float) -> FleetStatus:
+def gather(
+    settings: Settings,
+    rows: Mapping[str, Worker],
+    services: Mapping[str, Service],
+    wire: Wire,
+    address: str,
+    *,
+    now: float,
+) -> FleetStatus:
     """Return how everything stands; what cannot be asked is left out.
 
     Args:
-        home: ``FORGE_HOME``.
+        settings: Whose fleet.
         rows: The workers.
+        services: What runs beside them.
         wire: The way to Redis.
         address: Where that is, to be shown.
         now: UTC unix seconds.
     """
+    home = settings.home
     supervisord = Supervisord(home)
     supervised = supervisord.processes()
     pid = supervisord.pid
@@ -146,6 +161,7 @@ def gather(home: Path, rows: Mapping[str, Worker], wire: Wire, address: str, now
         redis=redis,
         spooled=_lines(spool),
         rejected=_lines(spool.with_suffix(".rejected")),
+        services=look_at_services(home, services, settings, supervised or (), now),
     )
 
 

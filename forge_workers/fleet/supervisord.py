@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,12 @@ class Supervised:
     """A process as supervisord sees it.
 
     Attributes:
-        worker: The worker's name, or ``redis``.
+        worker: The worker's or service's name.
         slot: Which of its processes, from 0.
         state: ``STARTING``, ``RUNNING``, ``BACKOFF``, ``STOPPING``, ``STOPPED``, ``EXITED`` or ``FATAL``.
         pid: Its process number; None when there is none.
         since_at: When it was last started, UTC unix seconds; None when it never was.
+        group: Those it is stopped with.
     """
 
     worker: str
@@ -58,6 +59,7 @@ class Supervised:
     state: str
     pid: int | None
     since_at: float | None
+    group: str = WORKERS
 
     @property
     def off(self) -> bool:
@@ -147,21 +149,22 @@ class Supervisord:
         """Start, at once, every process that waits for its next start or was given up; return how many."""
         off = [process for process in self.processes() or () if process.off]
         for process in off:
-            name = REDIS if process.worker == REDIS else f"{WORKERS}:{process.worker}-{process.slot}"
+            name = _full_name(process)
             with contextlib.suppress(xmlrpc.client.Fault):  # it has just been started by itself
                 if process.state == "BACKOFF":
                     self._ask("stopProcess", name)
                 self._ask("startProcess", name, False)  # noqa: FBT003  XML-RPC knows no names: do not wait
         return len(off)
 
-    def stop_workers(self) -> None:
-        """Send every worker SIGTERM; Redis stays.
+    def stop_some(self, processes: Iterable[Supervised]) -> None:
+        """Send these SIGTERM; the others stay, and these are not started again.
 
         Raises:
             Transient: It does not answer.
         """
-        with contextlib.suppress(xmlrpc.client.Fault):
-            self._ask("stopProcessGroup", WORKERS, False)  # noqa: FBT003  do not wait
+        for process in processes:
+            with contextlib.suppress(xmlrpc.client.Fault):  # it is off already
+                self._ask("stopProcess", _full_name(process), False)  # noqa: FBT003  do not wait
 
     def stop(self) -> None:
         """Stop it with what it still looks after, and wait until it is gone.
@@ -246,7 +249,12 @@ def _supervised(info: Mapping[str, Any]) -> Supervised:
         state=str(info["statename"]),
         pid=int(info["pid"]) or None,
         since_at=float(info["start"]) or None,
+        group=str(info["group"]),
     )
+
+
+def _full_name(process: Supervised) -> str:
+    return REDIS if process.worker == REDIS else f"{process.group}:{process.worker}-{process.slot}"
 
 
 def _chosen(environ: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from rich.console import Group, RenderableType
@@ -16,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from forge_workers.fleet.redis_state import RedisState
+from forge_workers.fleet.services import ServiceStatus
 from forge_workers.fleet.status import FleetStatus, State, WorkerStatus
 from forge_workers.jobs.inspection import Ended, Seen
 from forge_workers.plain import plain
@@ -27,7 +29,7 @@ _WIDE = 110
 _DIGITS = 8
 #: Jobs of each kind that are listed before the rest is counted.
 _LISTED = 20
-_MARKS: dict[State, tuple[str, str]] = {
+_MARKS: dict[State | Literal["off"], tuple[str, str]] = {
     "up": ("●", "green"),
     "busy": ("▶", "cyan"),
     "starting": ("◌", "yellow"),
@@ -36,13 +38,14 @@ _MARKS: dict[State, tuple[str, str]] = {
     "cut off": ("◐", "yellow"),
     "failing": ("✗", "red"),
     "down": ("○", "dim"),
+    "off": ("·", "dim"),
 }
 _OUTCOMES = {"buried": "red", "failed": "red", "degraded": "yellow", "skipped": "dim"}
 _NOTHING = Text("–", style="dim")
 
 
 def fleet(status: FleetStatus, zone: ZoneInfo, width: int) -> RenderableType:
-    """Draw the workers, a line each, then the supervisor, Redis, the GPU and the spool."""
+    """Draw the workers, a line each, then the services, the supervisor, Redis, the GPU and the spool."""
     wide = width >= _WIDE
     table = Table(box=None, pad_edge=False, padding=(0, 1 if not wide else 2, 0, 0))
     table.add_column("worker", no_wrap=True)
@@ -55,7 +58,10 @@ def fleet(status: FleetStatus, zone: ZoneInfo, width: int) -> RenderableType:
     table.add_column(Text("now, or the last job", no_wrap=True, overflow="ellipsis"))
     for worker in status.workers:
         table.add_row(*_worker(worker, status.at, zone, wide=wide))
-    return Group(table, Text(), _rest(status))
+    parts: list[RenderableType] = [table, Text()]
+    if status.services:
+        parts += [_services(status, zone), Text()]
+    return Group(*parts, _rest(status))
 
 
 def seen(jobs: Sequence[Seen], now: float, zone: ZoneInfo) -> RenderableType:
@@ -169,6 +175,29 @@ def _doing(worker: WorkerStatus, now: float) -> Text:
 def _since(at: float, now: float, zone: ZoneInfo) -> str:
     then, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(now, zone)
     return then.strftime("%H:%M" if then.date() == today.date() else "%d %b")
+
+
+def _services(status: FleetStatus, zone: ZoneInfo) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("service", "state", "pid", "since"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading in {"pid", "since"} else "left")
+    table.add_column(Text("where", no_wrap=True, overflow="ellipsis"))
+    for service in status.services:
+        mark, style = _MARKS[service.state]
+        since = None if service.since_at is None else _since(service.since_at, status.at, zone)
+        where = _where_listens(service)
+        where.no_wrap, where.overflow = True, "ellipsis"
+        state = Text.assemble((mark, style), " ", (service.state, style))
+        table.add_row(Text(service.name), state, _cell(service.pid), _cell(since), where)
+    return table
+
+
+def _where_listens(service: ServiceStatus) -> Text:
+    if service.why:
+        return Text(service.why, style="dim")
+    if not service.address:
+        return _NOTHING.copy()
+    return Text(service.address if service.address.startswith("unix:") else f"http://{service.address}")
 
 
 def _rest(status: FleetStatus) -> RenderableType:

@@ -11,8 +11,8 @@
 --   <lease>:wake:<token>    list  One element pushed here wakes the waiter out of BLPOP: the term it was granted, or 0
 --                                 to ask again. Expires with the hand-over.
 --
--- Facts: class (0 interactive, 1 night, 2 training), purpose, pid, host, model (empty for none), overtaken (how often
--- one who came later went first for its model), since (unix seconds by this server's clock: of asking, then of being
+-- Facts: class (0 interactive, 1 night, 2 backfill, 3 training), purpose, pid, host, model (empty for none), overtaken
+-- (how often one who came later went first for its model), since (unix seconds by this server's clock: of asking, then of being
 -- granted), term.
 --
 -- Next is, of those who still give a sign of life, the lowest class, which falls by one for each ageing_ms waited;

@@ -40,8 +40,8 @@ _SLEEP_S = 1.0
 _FRESH = 0.6
 #: Longest time in seconds that a waiter bears without Redis: it is started again in one or two.
 _AWAY_S = 5.0
-#: Seconds of waiting after which a waiter counts as one class more urgent: training waits half an hour at most behind
-#: work that keeps coming, and a step of the night a quarter, which is also what one long answer may take.
+#: Seconds of waiting after which a waiter counts as one class more urgent: training waits three quarters of an hour at
+#: most behind work that keeps coming, and a step of the night a quarter, which is also what one long answer may take.
 _AGEING_S = 900.0
 #: Seconds without progress after which a lease is renewed no more; above the 600 s that a model may take to load.
 _STALL_S = 900.0

@@ -21,8 +21,10 @@ class Priority(IntEnum):
     INTERACTIVE = 0
     #: A step of the night.
     NIGHT = 1
+    #: A step of a night that is done late: backfilled, or missed and caught up.
+    BACKFILL = 2
     #: Hours of training, which wants the whole device to itself.
-    TRAINING = 2
+    TRAINING = 3
 
 
 @dataclass(frozen=True)

@@ -96,13 +96,30 @@ def notify(
         BadArgs: The arguments are no notice.
         Transient: The notice could not be kept; the job should come again.
     """
-    notice = _checked(arguments, job_id, at, Redactor(settings.secrets))
+    accepted = keep(arguments, job_id, settings, at=at)
+    return NotifyResult(accepted=accepted, flushed=flush_only(settings, now=now, sleep=sleep))
+
+
+def keep(arguments: Mapping[str, JsonValue], notice_id: str, settings: Settings, *, at: float) -> bool:
+    """Keep a notice, durable when this returns, for whoever sends next; False when its id was kept before.
+
+    Args:
+        arguments: As :func:`notify` takes them.
+        notice_id: The same id is the same notice.
+        settings: The user's settings.
+        at: When it happened, UTC unix seconds.
+
+    Raises:
+        BadArgs: The arguments are no notice.
+        Transient: It could not be kept.
+    """
+    notice = _checked(arguments, notice_id, at, Redactor(settings.secrets))
     try:
         accepted = Outbox(settings.home).accept(notice)
     except OSError as error:
         raise Transient(f"a notice could not be kept in spool/notices: {error.strerror}") from None
-    event(_LOG, "notice.accepted", notice=job_id, kind=notice.kind, new=accepted)
-    return NotifyResult(accepted=accepted, flushed=flush_only(settings, now=now, sleep=sleep))
+    event(_LOG, "notice.accepted", notice=notice_id, kind=notice.kind, new=accepted)
+    return accepted
 
 
 def flush_only(settings: Settings, *, now: Clock = time.time, sleep: Sleep = time.sleep) -> Flushed:

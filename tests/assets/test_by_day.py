@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 def test_a_daytime_run_is_briefed_only_when_its_night_was() -> None:
     """Nobody gets half a day's briefing at three; a briefing that is out is brought up to date."""
     tags = {"dagster/partition": NIGHT, events.BY_DAY: "yes"}
-    run = dg.DagsterRun(job_name="night", status=dg.DagsterRunStatus.SUCCESS, tags=tags)
+    chosen = frozenset({dg.AssetKey("commit_log"), dg.AssetKey("security_review")})
+    run = dg.DagsterRun(job_name="night", status=dg.DagsterRunStatus.SUCCESS, tags=tags, asset_selection=chosen)
 
     assert isinstance(automation.brief_after(run), dg.SkipReason)
     assert isinstance(automation.brief_after(run, briefed=True), dg.RunRequest)
@@ -32,9 +33,9 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-@dg.job
+@dg.job(name="backfill")
 def some_run() -> None:
-    """Succeed."""
+    """Succeed, without a briefing."""
     _nothing()
 
 

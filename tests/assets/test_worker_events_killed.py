@@ -6,13 +6,10 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -21,47 +18,17 @@ from dagster._core.storage.tags import RUN_KEY_TAG
 
 from forge_assets import worker_events as events
 from tests.assets.test_worker_events import Ticker, ids, judged, said
+from tests.standins.dagster import code_server, wait_until
+from tests.standins.forge import ROOT
 from tests.standins.redis import PrivateRedis
 
-ROOT = Path(__file__).parents[2]
+#: The location whose sensor may tick every second.
+QUICK = "tests.assets.quick_location"
 
 DAGSTER_YAML = """
 telemetry: {enabled: false}
 concurrency: {runs: {max_concurrent_runs: 0}}
 """
-
-
-@contextmanager
-def code_server(folder: Path, environ: dict[str, str]) -> Iterator[Path]:
-    """Serve the code location, as `dagster code-server` does; return the workspace that names it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "dagster", "api", "grpc", "-m", "tests.assets.quick_location", "-p", str(port)]
-    with (folder / "code.log").open("w") as log:
-        server = subprocess.Popen([*command, "-h", "127.0.0.1"], cwd=ROOT, env=environ, stdout=log, stderr=log)
-
-    def serves() -> bool:
-        assert server.poll() is None, (folder / "code.log").read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    workspace = folder / "workspace.yaml"
-    workspace.write_text(f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {port}, location_name: forge}}}}]\n")
-    try:
-        wait_until(serves)
-        yield workspace
-    finally:
-        server.kill()
-        server.wait(timeout=30)
-
-
-def wait_until(true_at_last: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for something that other processes do."""
-    until = time.monotonic() + seconds
-    while not true_at_last():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.02)
 
 
 @pytest.mark.slow
@@ -80,7 +47,10 @@ def test_a_daemon_killed_again_and_again_tells_each_event_once(tmp_path: Path, r
     for number, flip in enumerate(flips):
         told.insert(15 + number * 25, flip)
 
-    with dg.DagsterInstance.from_config(str(dagster_home)) as instance, code_server(tmp_path, environ) as workspace:
+    with (
+        dg.DagsterInstance.from_config(str(dagster_home)) as instance,
+        code_server(tmp_path, environ, QUICK) as workspace,
+    ):
         ticker = Ticker(instance, redis_server)
         ticker.add(*told)
         command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]

@@ -14,7 +14,7 @@ from tests.gpu import broken
 from tests.gpu.holding import ask, leases_at, until
 from tests.standins.redis import PrivateRedis
 
-INTERACTIVE, NIGHT, TRAINING = Priority
+INTERACTIVE, NIGHT, BACKFILL, TRAINING = Priority
 
 
 def served(leases: Leases) -> list[str]:
@@ -28,23 +28,23 @@ def served(leases: Leases) -> list[str]:
 
 
 def test_the_more_urgent_go_first_and_equals_in_order(redis_server: PrivateRedis) -> None:
-    """Interactive before night before training, whatever the order of asking; without classes it is caught."""
+    """Interactive, night, backfill, training, in any order of asking; without classes it is caught."""
     for device, changes in (("a", ()), ("b", (broken.NO_PRIORITIES,))):
         leases = broken.break_script(leases_at(redis_server.socket, device), *changes)
         ask(leases, "first")
-        for name, priority in (("t", TRAINING), ("n1", NIGHT), ("i1", INTERACTIVE), ("n2", NIGHT), ("i2", INTERACTIVE)):
+        for name, priority in (("t", TRAINING), ("b", BACKFILL), ("n1", NIGHT), ("i1", INTERACTIVE), ("n2", NIGHT)):
             ask(leases, name, priority)
-        assert (served(leases) == ["i1", "i2", "n1", "n2", "t"]) is (device == "a")
+        assert (served(leases) == ["i1", "n1", "n2", "b", "t"]) is (device == "a")
 
 
 def test_nobody_starves(redis_server: PrivateRedis) -> None:
-    """Training that waited two ageing times goes before interactive work that came later; without ageing not."""
+    """Training that waited three ageing times goes before interactive work that came later; without ageing not."""
     for device, changes in (("a", ()), ("b", (broken.NO_AGEING,))):
         leases = broken.break_script(leases_at(redis_server.socket, device, ageing_s=0.02), *changes)
         ask(leases, "first")
         ask(leases, "training", TRAINING)
         client, waiter = redis_server.client(), f"{leases.script.keys[0]}:waiter:training"
-        client.hset(waiter, "since", str(float(str(client.hget(waiter, "since"))) - 0.05))
+        client.hset(waiter, "since", str(float(str(client.hget(waiter, "since"))) - 0.07))
         for number in range(5):
             ask(leases, f"later {number}", INTERACTIVE)
         assert served(leases).index("training") == (0 if device == "a" else 5)
