@@ -12,7 +12,8 @@ help: ## show these lines
 night: .ready ## run the newest night of this repository and print its briefing
 	@$(BIN)/forge night $(if $(LATEST),--date $(LATEST))
 
-test: .ready-dev ## run every check and every test (under 15 minutes)
+test: .ready-dev ## run every check and every test (under 20 minutes)
+	@sh .ci/system
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from forge_workers.catalog import WORKERS
+from forge_workers.catalog import SERVICES, WORKERS
 from forge_workers.night import BRIEFING, STEPS
+from tests.standins.dagster import answers, asked, free_port, wait_until
 from tests.standins.forge import ROOT, Forge, forge_in
 from tests.standins.nights import SUNDAY, git_log_count
 from tests.standins.repositories import HOUR, MONDAY, synthetic
@@ -33,21 +29,6 @@ mutation Launch($params: ExecutionParams!) {
 }
 """
 ASSETS = "{ assetNodes { assetKey { path } groupName description owners { __typename } kinds } }"
-
-
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(true_at_last: Callable[[], object], seconds: float = 120.0) -> None:
-    """Wait for something that other processes do."""
-    until = time.monotonic() + seconds
-    while not true_at_last():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.25)
 
 
 @contextmanager
@@ -64,33 +45,13 @@ def pages(forge: Forge) -> Iterator[tuple[int, subprocess.Popen[str]]]:
         start_new_session=True,
     )
     try:
-        wait_until(lambda: answers(port))
+        wait_until(lambda: answers(port), 120, look_s=0.25)
         yield port, started
     finally:
         family = psutil.Process(started.pid).children(recursive=True)
         os.killpg(started.pid, signal.SIGINT)
         started.wait(timeout=90)
         assert not [p for p in psutil.wait_procs(family, timeout=30)[1] if p.is_running()], "something was left running"
-
-
-def answers(port: int) -> bool:
-    """Whether the web server answers on loopback."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
-
-
-def asked(port: int, query: str, **variables: Any) -> dict[str, Any]:
-    """Ask Dagster's GraphQL."""
-    body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql", data=body, headers={"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310  the address is written above
-        found: dict[str, Any] = json.load(reply)["data"]
-    return found
 
 
 def listening(process: int) -> set[str]:
@@ -110,12 +71,16 @@ def test_a_night_launched_from_the_pages_is_briefed_by_the_daemon(tmp_path: Path
             tags = [{"key": "dagster/partition", "value": SUNDAY}]
             params = {"selector": {**selector, "jobName": "night"}, "executionMetadata": {"tags": tags}}
             launched = asked(port, LAUNCH, params=params)["launchPipelineExecution"]
-            wait_until((forge.home / "briefings" / f"{SUNDAY}.html").is_file)
+            wait_until((forge.home / "briefings" / f"{SUNDAY}.html").is_file, 120, look_s=0.25)
             where = listening(started.pid)
         counted = forge.report("commit_log", SUNDAY).numbers["commits"]
 
     assert sorted(node["assetKey"]["path"] for node in nodes) == sorted(
-        [*([asset] for asset in (*STEPS, BRIEFING)), *(["workers", name] for name in WORKERS)]
+        [
+            *([asset] for asset in (*STEPS, BRIEFING)),
+            *(["workers", name] for name in WORKERS),
+            *(["services", name] for name in SERVICES),
+        ]
     )
     assert all(node["groupName"] and node["description"] and node["owners"] and node["kinds"] for node in nodes)
     assert launched["__typename"] == "LaunchRunSuccess"

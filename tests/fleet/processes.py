@@ -12,7 +12,13 @@ from pathlib import Path
 import psutil
 
 #: What the command line of each kind of process holds.
-KINDS = ("supervisor.supervisord", "forge_workers.jobs.daemon", "forge_workers.fleet.redis", "valkey-server", "forge_assets")
+KINDS = (
+    "supervisor.supervisord",
+    "forge_workers.jobs.daemon",
+    "forge_workers.fleet.redis",
+    "valkey-server",
+    "forge_assets",
+)
 
 
 def of_home(home: Path) -> list[psutil.Process]:

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from supervisor.options import ServerOptions
 
-from forge_workers.catalog import WORKERS, Worker
+from forge_workers.catalog import SERVICES, WORKERS, Service, Worker
 from forge_workers.errors import ConfigError
 from forge_workers.fleet.configuration import log_of, written
 
 TWO = Worker("twin", "Works twice.", "nowhere:nothing", concurrency=2, grace_s=300.0)
 
 
-def groups(home: Path, rows: tuple[Worker, ...], *, own_redis: bool = True) -> list[Any]:
+def groups(home: Path, rows: tuple[Worker, ...], *, services: tuple[Service, ...] = (SERVICES["redis"],)) -> list[Any]:
     """Return the process groups that supervisord reads from what Forge writes, in the order it starts them."""
     (home / "logs").mkdir(parents=True)
     (home / "fleet").mkdir()
     path = home / "supervisord.conf"
-    path.write_text(written(home, home / "s.sock", rows, own_redis=own_redis, stamp="x"))
+    path.write_text(written(home, home / "s.sock", rows, services, stamp="x"))
     options = ServerOptions()
     options.realize(["-c", str(path)], doc="")
     return sorted(options.process_group_configs)
@@ -58,7 +58,7 @@ def test_a_worker_gets_its_grace_and_is_started_again_for_ever(tmp_path: Path) -
 
 def test_with_a_redis_of_the_users_own_none_is_started(tmp_path: Path) -> None:
     """FORGE_REDIS_URL means that somebody else minds it."""
-    (workers,) = groups(tmp_path, (TWO,), own_redis=False)
+    (workers,) = groups(tmp_path, (TWO,), services=())
 
     assert workers.name == "workers"
 
@@ -75,14 +75,14 @@ def test_a_home_with_an_odd_name_is_read_back(tmp_path: Path, name: str) -> None
 def test_a_home_that_the_format_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
     """A path that would be cut or add lines of its own is named instead."""
     with pytest.raises(ConfigError, match="choose a simpler FORGE_HOME"):
-        written(tmp_path / name, tmp_path / name, (TWO,), own_redis=True, stamp="x")
+        written(tmp_path / name, tmp_path / name, (TWO,), SERVICES.values(), stamp="x")
 
 
 def test_nothing_of_the_environment_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Secrets reach the workers by inheritance, never through a file."""
     monkeypatch.setenv("FORGE_SLACK_TOKEN", "xoxb-planted")
 
-    text = written(tmp_path, tmp_path / "s", tuple(WORKERS.values()), own_redis=True, stamp="x")
+    text = written(tmp_path, tmp_path / "s", WORKERS.values(), SERVICES.values(), stamp="x")
 
     assert "xoxb-planted" in os.environ.values()
     assert "xoxb" not in text

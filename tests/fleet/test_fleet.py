@@ -28,7 +28,7 @@ def forge(tmp_path: Path) -> Iterator[Forge]:
     repo = Repo(tmp_path / "app")
     repo.commit({"a.py": "x = 1\n"})
     with forge_in(tmp_path, repo.path, FORGE_SLACK_TOKEN=SECRET, FORGE_SLACK_CHANNEL="C0123456789") as forge:
-        forge.environ["FORGE_SLACK_API_URL"] = "http://127.0.0.1:9"
+        forge.environ |= {"FORGE_SLACK_API_URL": "http://127.0.0.1:9", "FORGE_DAGSTER_SERVICES": "false"}
         try:
             yield forge
         finally:

@@ -16,6 +16,7 @@ from forge_workers.fleet.supervisord import Supervised
 from forge_workers.jobs.inspection import Process
 from forge_workers.jobs.queue import Queue
 from forge_workers.jobs.spool import Producer
+from forge_workers.settings import load
 from forge_workers.wire import Wire
 from tests.standins.redis import PrivateRedis
 
@@ -60,7 +61,8 @@ def test_a_process_has_one_state(seen: Supervised | None, job: str | None, redis
 
 def look(home: Path, wire: Wire) -> FleetStatus:
     """Return how the toys stand."""
-    return gather(home, ROWS, wire, "there", NOW)
+    settings = load({"FORGE_HOME": str(home), "FORGE_TIMEZONE": "UTC"}, cwd=home.parent)
+    return gather(settings, ROWS, {}, wire, "there", now=NOW)
 
 
 def test_a_machine_on_which_nothing_runs_is_no_error(tmp_path: Path) -> None:
@@ -127,7 +129,9 @@ def test_a_program_finds_the_same_keys(redis_server: PrivateRedis) -> None:
 
     worker = told["workers"][0]
     queue = {"waiting", "scheduled", "running", "dead", "oldest_age_s", "due_at", "last", "counts"}
-    assert set(told) == {"at", "home", "fleet", "supervisor_pid", "workers", "gpu", "redis", "spooled", "rejected"}
+    assert set(told) == {"at", "home", "fleet", "supervisor_pid", "workers", "gpu", "redis", "spooled", "rejected"} | {
+        "services"
+    }
     assert set(worker) == {"name", "state", "processes"} | queue
     process = {"slot", "host", "state", "pid", "since_at", "beat_age_s", "job", "job_since_at", "progress"}
     assert set(worker["processes"][0]) == process

@@ -34,7 +34,7 @@ def supervisord(tmp_path: Path) -> Iterator[Supervisord]:
 
 def toy(home: Path, code: str) -> str:
     """Return a configuration whose one worker runs ``code``."""
-    text = written(home, Supervisord(home).socket, [Worker("toy", "Plays.", "x:y")], own_redis=False, stamp="")
+    text = written(home, Supervisord(home).socket, [Worker("toy", "Plays.", "x:y")], stamp="")
     script = home / "toy.py"
     script.write_text(code)
     return text.replace("-m forge_workers.jobs.daemon toy %(process_num)d", str(script))
@@ -135,6 +135,6 @@ def test_a_row_whose_function_is_missing_is_refused_before_anything_starts(tmp_p
     rows = {"queue_janitor": WORKERS["queue_janitor"], "wrong": Worker("wrong", "Nothing.", "json:nothing")}
 
     with pytest.raises(ConfigError, match="worker wrong: json has no nothing: correct its row"):
-        Upkeep(settings, rows, os.environ, lambda _: None).up()
+        Upkeep(settings, rows, {}, os.environ, lambda _: None).up()
 
     assert not home.exists()
