@@ -34,6 +34,31 @@ def test_every_step_is_told_whatever_became_of_it(tmp_path: Path) -> None:
     assert states["threat_assessment"] == "gpu_readiness left no result before it"
 
 
+def test_a_step_that_left_nothing_may_be_at_work_or_not_asked_for(tmp_path: Path) -> None:
+    """It is then told as such; what there is counts all the same, and a night that nobody began says so."""
+    store = NightStore(tmp_path)
+    store.save(report("commit_log"))
+    store.save_failure(receipt("pr_digest"))
+    why = "the night was missed"
+    found = gather(
+        store,
+        NIGHT,
+        skipped={"health_snapshot": why, "commit_log": why},
+        at_work={"pr_digest", "code_review", "commit_log"},
+        begun=False,
+    )
+    steps = {step.asset: step for step in found}
+
+    assert steps["health_snapshot"].report is not None
+    assert steps["health_snapshot"].report.reasons == (why,)
+    assert steps["health_snapshot"].report.receipt is None
+    assert steps["commit_log"].report == store.load("commit_log", NIGHT)
+    assert steps["pr_digest"].failure is not None
+    assert steps["code_review"].at_work
+    assert steps["code_review"].missing is None
+    assert steps["gpu_readiness"].missing == "nobody began the night"
+
+
 def test_only_this_attempts_reports_count(tmp_path: Path) -> None:
     """A night run again does not tell yesterday's attempt as its own; without an attempt the newest counts."""
     NightStore(tmp_path, "old").save(report("commit_log"))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from forge_workers.errors import BadArgs
-from forge_workers.windows import Window, night_of, nights_before, window
+from forge_workers.windows import (
+    Window,
+    moment,
+    night_of,
+    nights_after,
+    nights_before,
+    nights_of,
+    week_of,
+    week_window,
+    window,
+)
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -72,3 +82,34 @@ def test_what_is_no_day_is_refused_in_one_line(key: str) -> None:
 def test_the_nights_before_come_nearest_first() -> None:
     """Seven nights back are the seven days before, over a month's end too."""
     assert nights_before("2026-03-02", 3) == ("2026-03-01", "2026-02-28", "2026-02-27")
+
+
+@pytest.mark.parametrize(
+    ("day", "hour", "zone", "utc"),
+    [
+        ("2026-11-23", "01:00", "Europe/Paris", "2026-11-23T00:00:00+00:00"),
+        ("2026-03-29", "02:30", "Europe/Paris", "2026-03-29T01:00:00+00:00"),
+        ("2026-10-25", "02:30", "Europe/Paris", "2026-10-25T01:30:00+00:00"),
+        ("2026-10-04", "02:10", "Australia/Lord_Howe", "2026-10-03T15:30:00+00:00"),
+        ("2018-11-04", "00:30", "America/Sao_Paulo", "2018-11-04T03:00:00+00:00"),
+    ],
+    ids=["plain", "jumped over", "twice", "half an hour", "after midnight"],
+)
+def test_an_hour_of_a_day_is_one_moment(day: str, hour: str, zone: str, utc: str) -> None:
+    """The second of two, and for an hour that does not come the jump, as cron has it."""
+    assert moment(day, hour, ZoneInfo(zone)) == datetime.fromisoformat(utc).timestamp()
+
+
+def test_a_week_begins_on_its_sunday() -> None:
+    """Seven nights from Sunday to Saturday, whose windows touch; 167 hours when the clocks go forward."""
+    for night in days("2026-03-22", 7):
+        assert week_of(night) == "2026-03-22"
+    assert list(nights_of("2026-03-29")) == days("2026-03-29", 7)
+    whole = week_window("2026-03-29", PARIS)
+    assert (whole.end_at - whole.start_at) / 3600 == 167
+
+
+def test_the_nights_after_a_night() -> None:
+    """Oldest first, the last one among them; none when there is none."""
+    assert list(nights_after("2026-11-21", "2026-11-23")) == ["2026-11-22", "2026-11-23"]
+    assert nights_after("2026-11-23", "2026-11-23") == ()

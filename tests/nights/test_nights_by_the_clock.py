@@ -88,7 +88,7 @@ def test_missed_nights_are_caught_up_and_the_next_briefing_says_so(home: Home) -
     """Two nights slept through: their code is done, the rest is skipped with its reason, and both are told once."""
     requests = home.at("2026-03-02", "09:00").asks()
     assert [request.partition_key for request in requests] == [FRIDAY, SATURDAY, SUNDAY]
-    assert all([home.runs(request) for request in requests])
+    assert all(tuple(home.runs(request) for request in requests))
 
     friday, sunday = home.told(FRIDAY), home.told(SUNDAY)
     states = {line.asset: line.outcome for line in friday.steps}
