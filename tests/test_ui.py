@@ -16,6 +16,7 @@ import pytest
 
 from forge_workers.catalog import SERVICES, WORKERS
 from forge_workers.night import BRIEFING, STEPS
+from forge_workers.nights.week import WEEKLY
 from tests.standins.dagster import answers, asked, free_port, wait_until
 from tests.standins.forge import ROOT, Forge, forge_in
 from tests.standins.nights import SUNDAY, git_log_count
@@ -77,7 +78,7 @@ def test_a_night_launched_from_the_pages_is_briefed_by_the_daemon(tmp_path: Path
 
     assert sorted(node["assetKey"]["path"] for node in nodes) == sorted(
         [
-            *([asset] for asset in (*STEPS, BRIEFING)),
+            *([asset] for asset in (*STEPS, BRIEFING, WEEKLY)),
             *(["workers", name] for name in WORKERS),
             *(["services", name] for name in SERVICES),
         ]

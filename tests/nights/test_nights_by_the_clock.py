@@ -13,6 +13,7 @@ from forge_assets import run_tags
 from forge_assets.asking import Asking, weeks_of
 from forge_assets.definitions import build_defs, standard_steps
 from forge_assets.steps import Steps
+from forge_workers import redis_server
 from forge_workers.briefing.model import Briefing, Level
 from forge_workers.briefing.morning import briefing_of
 from forge_workers.night import BRIEFING, STEPS
@@ -81,7 +82,10 @@ def home(tmp_path: Path) -> Iterator[Home]:
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         one = Home(standard_steps(load(environ, cwd=tmp_path)), instance)
         asked.watched_since(one.steps.store.root, "2026-02-26")
-        yield one
+        try:
+            yield one
+        finally:
+            redis_server.stop(one.steps.settings.home)
 
 
 def test_missed_nights_are_caught_up_and_the_next_briefing_says_so(home: Home) -> None:
