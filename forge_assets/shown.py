@@ -17,6 +17,7 @@ import dagster as dg
 from forge_workers.briefing.told import linkable, proof
 from forge_workers.night import BRIEFING
 from forge_workers.plain import markdown, plain
+from forge_workers.redact import Redactor
 from forge_workers.report import Finding, Image, Report, Usage
 
 #: Rows of the table of findings; the report and the store hold all.
@@ -62,7 +63,7 @@ def shown(report: Report) -> dict[str, dg.MetadataValue]:
     page = _page(report)
     if page is not None:
         values["page"] = dg.MetadataValue.path(page)
-    values["report"] = dg.MetadataValue.md(unlinked(report.markdown))
+    values["report"] = dg.MetadataValue.md(unlinked(_hidden(report)))
     values |= {image.name: dg.MetadataValue.md(_picture(image)) for image in report.images}
     if report.findings:
         values["table of findings"] = _table(report.findings)
@@ -102,6 +103,13 @@ def unlinked(text: str) -> str:
     escape stands, breaks the address; a link that a desk made has no escape there and stays one.
     """
     return _ADDRESS.sub(lambda match: f"{match[0]}{_JOINER}", text)
+
+
+def _hidden(report: Report) -> str:
+    """Return the report's Markdown; where a check saw secrets in it, without them."""
+    checks = report.receipt.checks if report.receipt is not None else ()
+    seen = any(check.name == "no_secret" and not check.passed for check in checks)
+    return Redactor(()).text(report.markdown) if seen else report.markdown
 
 
 def _cost(report: Report) -> dict[str, dg.MetadataValue]:

@@ -61,13 +61,14 @@ def test_a_nights_run_opens(scene: Scene) -> None:
 
 
 def test_a_report_opens_and_its_data_stays_text(scene: Scene) -> None:
-    """The commit log is shown as Markdown, and nothing that a commit says becomes a link, a picture or a program."""
+    """The commit log is shown as Markdown, and nothing that a commit says becomes a link, a picture or a leak."""
     page = scene.go(f"/assets/commit_log?view=partitions&partition={scene.whole}")
     page.get_by_text("[Show Markdown]").first.click()
     report = page.get_by_role("dialog").last
 
     expect(report.get_by_role("heading", name="Commits")).to_be_visible()
     expect(report).to_contain_text("<img src=x onerror=alert(1)>")
+    expect(report).to_contain_text("Use [redacted: AWS Access Key] in the test")
     assert report.locator("a, img, script").count() == 0
     assert scene.shouted == []
     scene.picture("report")
@@ -96,6 +97,7 @@ def test_a_numbers_course_is_plotted(scene: Scene) -> None:
 
     for number in ("findings", "tokens", "GPU seconds", "minutes"):
         expect(page.get_by_text(number, exact=True).first).to_be_visible()
+    page.get_by_text("minutes", exact=True).first.scroll_into_view_if_needed()
     scene.picture("plots")
 
 
