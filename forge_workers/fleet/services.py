@@ -107,7 +107,7 @@ def answers(address: str) -> bool:
     kind, _, rest = address.partition(":")
     with socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET) as probe:
         probe.settimeout(_CONNECT_S)
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, OverflowError):
             probe.connect(rest if kind == "unix" else (kind, int(rest)))
             return True
     return False

@@ -124,7 +124,7 @@ class Supervisord:
                 raise self._silent()
             files.replace(self.configuration, configuration)
             process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)],
+                [sys.executable, "-m", "forge_workers.fleet.supervising", "-c", str(self.configuration)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

@@ -13,7 +13,7 @@ import psutil
 
 #: What the command line of each kind of process holds.
 KINDS = (
-    "supervisor.supervisord",
+    "forge_workers.fleet.supervising",
     "forge_workers.jobs.daemon",
     "forge_workers.fleet.redis",
     "valkey-server",
