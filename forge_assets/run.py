@@ -37,6 +37,9 @@ from forge_workers.windows import check_night, window
 
 #: Run tag with the night of a run that the command line started.
 _NIGHT_TAG = "forge/night"
+#: How a step that met a passing fault is tried again while somebody watches: after seconds, since a Ctrl-C only counts
+#: when the wait is over.
+_WATCHED = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
 #: Exit codes; 130 is what a shell expects of a process stopped by Ctrl-C.
 DONE, FAILED, REFUSED, STOPPED = 0, 1, 2, 130
 
@@ -220,7 +223,8 @@ def main() -> int:
     if len(sys.argv) != len(("program", "night")):
         sys.stderr.write("usage: python -m forge_assets.run YYYY-MM-DD\n")
         return REFUSED
-    code = run_night(sys.argv[1], standard_steps(SETTINGS), Teller(out, _hear_signals()))
+    steps = replace(standard_steps(SETTINGS), retry=_WATCHED)
+    code = run_night(sys.argv[1], steps, Teller(out, _hear_signals()))
     for late in (signal.SIGINT, signal.SIGTERM):  # all is said: a Ctrl-C now must not turn a done night into another
         signal.signal(late, signal.SIG_IGN)
     try:
