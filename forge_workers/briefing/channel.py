@@ -34,7 +34,7 @@ LONGEST_WAIT_S, WAITS = 60.0, 3
 #: Seconds before the second and the third try of a request that got no usable answer. Slack shows a message in the
 #: history within about a second; the waits leave it more.
 PAUSES_S = (2.0, 8.0)
-#: Messages per page and pages looked through for a lost one: a channel's day, and a bound on it.
+#: Messages per page and pages looked through for a lost one: a channel's day or a thread, and a bound on it.
 _PAGE, _PAGES = 200, 10
 #: Slack's own words for "later": nothing was done.
 _BUSY = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
@@ -45,12 +45,21 @@ _TOKEN = frozenset(
 )
 
 
+#: Slack's words for a channel that cannot be posted to.
+_CHANNEL = frozenset({"channel_not_found", "not_in_channel", "is_archived"})
+
+
 class Refused(Permanent):
     """Slack refuses, and would again; ``code`` is its word for why."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+    @property
+    def everything(self) -> bool:
+        """Whether any other message would be refused alike: it is about the token or the channel."""
+        return self.code in _TOKEN | _CHANNEL | {"missing_scope"}
 
 
 class Busy(Transient):
@@ -197,7 +206,7 @@ class Channel:
                 cursor=cursor,
                 include_all_metadata=True,
             )
-            yield from self._ours(page)
+            yield from self._ours(page.get("messages") or [])
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 return
@@ -205,17 +214,32 @@ class Channel:
     def thread(self, ts: str, night: str) -> dict[int, Seen]:
         """Return what Slack holds of this briefing: the first message at ``ts`` and its replies, by part."""
         try:
-            page = self._read(
-                self._client.conversations_replies, channel=self.id, ts=ts, limit=_PAGE, include_all_metadata=True
-            )
+            replies = list(self.replies(ts))
         except Refused as refused:
             if refused.code == "thread_not_found":
                 return {}
             raise
         seen: dict[int, Seen] = {}
-        for part, message in _of(self._ours(page), night):
+        for part, message in _of(self._ours(replies), night):
             seen.setdefault(part, message)
         return seen
+
+    def replies(self, ts: str) -> Iterator[dict[str, Any]]:
+        """Yield the message at ``ts`` and its replies as Slack tells them, oldest first, whoever wrote them."""
+        cursor = None
+        for _ in range(_PAGES):
+            page = self._read(
+                self._client.conversations_replies,
+                channel=self.id,
+                ts=ts,
+                limit=_PAGE,
+                cursor=cursor,
+                include_all_metadata=True,
+            )
+            yield from page.get("messages") or []
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return
 
     def bot(self) -> str:
         """Return the id under which the token posts."""
@@ -223,8 +247,8 @@ class Channel:
             self._bot = str(self._read(self._client.auth_test).get("user_id"))
         return self._bot
 
-    def _ours(self, page: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for message in page.get("messages") or []:
+    def _ours(self, messages: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for message in messages:
             metadata = message.get("metadata") or {}
             marks = metadata.get("event_payload") or {}
             mine = message.get("user") == self.bot() and metadata.get("event_type") == self._about
@@ -280,7 +304,7 @@ class Channel:
     def _advice(self, code: str, needed: str) -> str:
         if code in _TOKEN:
             return f"Slack does not accept the token ({code}): set slack.token to a valid bot token"
-        if code in {"channel_not_found", "not_in_channel", "is_archived"}:
+        if code in _CHANNEL:
             return f"Slack cannot post to channel {self.id} ({code}): check slack.channel and invite the app to it"
         if code == "missing_scope":
             scope = plain(needed, 80) or "chat:write and channels:history"

@@ -10,11 +10,13 @@ The life of one night's messages:
 3. Before a part is posted, the marked thread, or without a mark the channel, is searched for it; and again after a
    reply that did not come. So a repeat finds what is there, whether a reply was lost or this process died.
 4. At the end the thread is read back; only what was read back counts as verified.
-5. Then its charts are uploaded into the thread (``uploads.py``); one that waits keeps the parcel in the spool.
+5. Then its charts are uploaded into the thread (``uploads.py``); one that waits keeps the parcel in the spool,
+   though not for ever.
 
 Parcels go out in the order of their nights. A later edition takes the place of an earlier one that still waits, and
 what was composed earlier never takes the place of what was composed later. A parcel that Slack left unanswered on
-several deliveries goes last, so that nothing hides behind it for ever.
+several deliveries goes last, and one that it refuses for what it holds is passed over, so that nothing hides behind
+it for ever.
 
 What stays open: a request that Slack works on only after we gave up waiting and looked. Belongs here: this order. Does
 not belong here: the wire (``channel.py``), the messages (``slack.py``).
@@ -114,7 +116,7 @@ def deliver(
 
 
 def _all(night: str, channel: Gallery, home: Path, sleep: Sleep) -> Delivery:
-    """Send every parcel, oldest night first, until Slack is away or refuses all alike."""
+    """Send every parcel, oldest night first, until Slack is away or refuses whatever it gets."""
     effects: list[Effect] = []
     refusals: list[str] = []
     for parcel in parcels.in_order(home):
@@ -125,20 +127,28 @@ def _all(night: str, channel: Gallery, home: Path, sleep: Sleep) -> Delivery:
         except (Refused, Busy, Unclear) as error:
             event(_LOG, "briefing.spooled", logging.WARNING, night=parcel.night, error=type(error).__name__)
             reason = f"{error}; it is spooled for the next delivery"
-            again = any(said.endswith(reason) for said in refusals)
+            again = late and any(said.endswith(reason) for said in refusals)
             refusals += [] if again else [f"{late}{reason}"]
             if isinstance(error, Unclear):
                 parcels.unanswered(home, parcel)
-            if again or not isinstance(error, Refused):
+            if not isinstance(error, Refused) or error.everything:
                 refusals[-1] += "" if parcel.night >= night else f", and the briefing of {night} waits behind it"
                 break
         else:
             effects += [effect, *charts.effects]
-            refusals += [f"{late}{charts.reason}"] if charts.reason else []
+            refusals += [f"{late}{charts.reason}{_rest(parcel, charts, home)}"] if charts.reason else []
             if charts.settled:
                 parcels.taken_out(home, parcel)
     unsure = [f"Slack holds the briefing, but: {e.detail}" for e in effects if not e.verified]
     return Delivery(effects=tuple(effects), reasons=(*refusals, *unsure))
+
+
+def _rest(parcel: parcels.Parcel, charts: Shown, home: Path) -> str:
+    """Say what becomes of charts that Slack left unanswered, "" for those it refused."""
+    if charts.settled:
+        return ""
+    waits = parcels.waits_for_charts(home, parcel)
+    return "; they are spooled for the next delivery" if waits else "; they are given up after so many deliveries"
 
 
 def _send(parcel: parcels.Parcel, channel: Channel, home: Path, sleep: Sleep) -> Effect:

@@ -24,6 +24,9 @@ _LOG = logging.getLogger(__name__)
 _LOCK_S = 10.0
 #: Deliveries that may leave a parcel unanswered before younger ones go first.
 _PATIENCE = 3
+#: Deliveries that may leave only the charts of a parcel unanswered before it goes without them: days, and a bound on
+#: what a Slack that never shows a chart could pile up.
+_PATIENCE_WITH_CHARTS = 8
 
 
 class Parcel(Frozen):
@@ -92,6 +95,15 @@ def unanswered(home: Path, parcel: Parcel) -> None:
         if read(path_of(home, parcel.night)) == parcel:
             later = parcel.model_copy(update={"tries": parcel.tries + 1})
             files.replace(path_of(home, parcel.night), later.model_dump_json())
+
+
+def waits_for_charts(home: Path, parcel: Parcel) -> bool:
+    """Let a parcel whose messages stand in Slack wait for its charts, and say whether it does: not for ever."""
+    if parcel.tries + 1 >= _PATIENCE_WITH_CHARTS:
+        taken_out(home, parcel)
+        return False
+    unanswered(home, parcel)
+    return True
 
 
 def path_of(home: Path, night: str) -> Path:

@@ -20,9 +20,9 @@ import hashlib
 import json
 import re
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import HTTPException
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from forge_workers.briefing.blocks import rich, text
 from forge_workers.briefing.channel import PAUSES_S, Busy, Channel, Refused, Unclear
@@ -36,8 +36,6 @@ MOST_BYTES, MOST_CHARTS = 1 << 20, 8
 _ALT_CHARS = 1_000
 #: Characters of a title.
 _TITLE_CHARS = 100
-#: Pages of a thread that are read, of 200 messages each.
-_PAGES = 5
 #: Slack's words for a file that is gone already.
 _GONE = frozenset({"file_not_found", "file_deleted"})
 #: Titles and descriptions are shown as they are; should anything ever parse them, no token can begin in them.
@@ -93,7 +91,7 @@ class Gallery(Channel):
         """Return the charts of ``night`` that the thread shows: the id of each, by file name."""
         named = re.compile(rf"{re.escape(night)}-[a-z0-9_]+-[0-9a-f]{{12}}\.png")
         found: dict[str, str] = {}
-        for message in self._replies(thread_ts):
+        for message in self.replies(thread_ts):
             for file in message.get("files") or [] if message.get("user") == self.bot() else []:
                 name = str(file.get("name") or "")
                 if named.fullmatch(name) and file.get("mode") != "tombstone":
@@ -145,17 +143,6 @@ class Gallery(Channel):
             if refused.code not in _GONE:
                 raise
 
-    def _replies(self, thread_ts: str) -> Iterator[dict[str, Any]]:
-        cursor = None
-        for _ in range(_PAGES):
-            page = self._read(
-                self._client.conversations_replies, channel=self.id, ts=thread_ts, limit=200, cursor=cursor
-            )
-            yield from page.get("messages") or []
-            cursor = (page.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                return
-
 
 class Show:
     """Brings one thread to hold exactly the charts of its edition.
@@ -199,13 +186,16 @@ class Show:
                 if picture.name not in held:
                     self._upload(picture)
                     done += 1
-            for name in held.keys() - {picture.name for picture in wanted}:
+            names = {picture.name for picture in wanted}
+            for name in held.keys() - names:
                 self._gallery.remove(held[name])
+            for name in self._noted.keys() - names:  # of an earlier edition, and may show yet
+                self._gallery.remove(self._noted.pop(name))
+                self._keep()
         except Refused as refused:
             return Shown((), f"the charts are not in Slack: {_advice(refused)}", settled=True)  # 1
         except (Busy, Unclear) as error:
-            reason = f"not every chart is in Slack: {error}; they are spooled for the next delivery"
-            return Shown((), reason, settled=False)  # 2
+            return Shown((), f"not every chart is in Slack: {error}", settled=False)  # 2
         if not wanted:
             return Shown((), "", settled=True)
         detail = f"{done} uploaded, {len(wanted) - done} there already"

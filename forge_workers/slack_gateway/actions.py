@@ -1,14 +1,15 @@
 """What a press of a button does.
 
-A button is stale, and says so, when its message is older than a week, when its finding was dismissed meanwhile, or, of
-those about the whole night, when a newer edition of the briefing stands there. Of a finding the store decides: it must
-be told by a report of the button's night. Belongs here: those checks and the acts. Does not belong here: who may
-(``people.py``), or doing each once (``ledger.py``).
+A button is stale, and says so, when its message is older than a week; of those that hide or rate a finding, when it was
+dismissed meanwhile; of those about the whole night, when a newer edition of the briefing stands there. Of a finding the
+store decides: it must be told by a report of the button's night. Belongs here: those checks and the acts. Does not
+belong here: who may (``people.py``), or doing each once (``ledger.py``).
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -157,10 +158,9 @@ def _age(ask: Ask) -> float:
     Raises:
         BadArgs: Slack's name for it holds no time.
     """
-    try:
-        return ask.at - float(ask.message_ts)
-    except ValueError:
-        raise BadArgs("this button stands under no message") from None
+    if not re.fullmatch(r"\d{1,12}\.\d{1,6}", ask.message_ts, re.ASCII):
+        raise BadArgs("this button stands under no message")
+    return ask.at - float(ask.message_ts)
 
 
 def _finding(fingerprint: str, pressed: Pressed, means: Means) -> tuple[str, Finding]:

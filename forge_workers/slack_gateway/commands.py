@@ -15,6 +15,7 @@ from forge_workers.catalog import WORKERS, Worker
 from forge_workers.errors import BadArgs
 from forge_workers.fleet.request import arguments
 from forge_workers.plain import plain
+from forge_workers.redact import Redactor
 from forge_workers.slack_gateway import telling, work
 from forge_workers.slack_gateway.actions import Acted, Means, review
 from forge_workers.slack_gateway.envelope import Ask
@@ -62,7 +63,8 @@ def run(ask: Ask, means: Means) -> Acted:
     name = words[0].lower() if words else "help"
     sub = SUBCOMMANDS.get(name)
     if sub is None:
-        raise BadArgs(f"there is no {COMMAND} {plain(name, 40)}: write {COMMAND} help")
+        typed = Redactor(means.settings.secrets).text(words[0])  # as it was typed: a cut secret looks like none
+        raise BadArgs(f"there is no {COMMAND} {plain(typed, 40)}: write {COMMAND} help")
     if denied := refusal(ask.by, sub.right, means.settings.slack.may):
         raise BadArgs(denied)
     if len(words) - 1 > sub.most:

@@ -40,6 +40,10 @@ _LOG = logging.getLogger(__name__)
 #: Threads that act, and asks that may wait for one: beyond that a person is asked to press again.
 _THREADS, _MOST_WAITING = 4, 100
 
+#: How old an ask may be that a kill left behind, seconds, as ``worker_events.py`` has it: later nobody expects it.
+_LATE_S = 86_400.0
+_LATE = "Forge was stopped when you asked for this, more than a day ago, and did nothing: ask again"
+
 
 class Client(Protocol):
     """The part of slack_sdk's client that takes acknowledgements."""
@@ -107,7 +111,12 @@ class Gateway:
         """
         left = self._ledger.unfinished()
         for ask, said in left:
-            self._submit(ask, partial(self._work, ask) if said is None else partial(self._tell, ask, said))
+            if said is not None:
+                self._submit(ask, partial(self._tell, ask, said))
+            elif self._clock() - ask.at > _LATE_S:
+                self._submit(ask, partial(self._end, ask, "failed", _LATE))
+            else:
+                self._submit(ask, partial(self._work, ask))
         return len(left)
 
     def stop(self, patience_s: float) -> None:
@@ -143,7 +152,8 @@ class Gateway:
     def _unread(self, client: Client, request: SocketModeRequest, why: str) -> None:
         """Refuse what cannot be read; a command's acknowledgement may carry the answer, a button's may not."""
         is_command = request.type == "slash_commands"
-        said = {"response_type": "ephemeral", "text": escape(self._answers.safe(why))}
+        why = self._answers.safe(why)
+        said = {"response_type": "ephemeral", "text": escape(why)}
         self._acknowledge(client, request, said if is_command and request.accepts_response_payload else None)
         who = request.payload.get("user_id") if is_command else request.payload.get("user")
         by = who.get("id") if isinstance(who, dict) else who
@@ -201,8 +211,13 @@ class Gateway:
             event(_LOG, "slack.unwritten", logging.ERROR, why=error)
 
     def _note(self, ask: Ask, came: Came, why: str = "", acted: Acted | None = None) -> None:
-        """Record it; of what was refused, a button's value shows what was tried, and nothing that was typed does."""
+        """Record it; of what was refused, a button's value shows what was tried, a command only what is quoted."""
         what, target = (acted.what, acted.target) if acted else (ask.name, "" if ask.kind == "command" else ask.value)
         self._record.write(
-            at=self._clock(), by=ask.by, what=what, target=self._answers.safe(target), came=came, why=why
+            at=self._clock(),
+            by=ask.by,
+            what=what,
+            target=self._answers.safe(target),
+            came=came,
+            why=self._answers.safe(why),
         )

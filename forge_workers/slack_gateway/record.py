@@ -1,7 +1,8 @@
 """The log of what was done from Slack: who, what, when, and what came of it, one JSON object a line.
 
 ``$FORGE_HOME/logs/slack_actions.jsonl``, bounded: a full file becomes ``slack_actions.1.jsonl`` in place of the one
-before. No reason, command line or answer stands in it. Belongs here: that file. Does not belong here: the ledger, which
+before. No reason, command line or answer stands in it, and of a command only what its refusal quotes, without secrets.
+Belongs here: that file. Does not belong here: the ledger, which
 decides (``ledger.py``).
 """
 

@@ -361,6 +361,21 @@ def test_a_lost_message_is_found_behind_many_others(server: SlackServer, tmp_pat
     assert posted_once(server)
 
 
+def test_parts_are_found_behind_a_long_talk_in_the_thread(server: SlackServer, tmp_path: Path) -> None:
+    """A later edition with more parts, sent twice into a thread of several pages, has each part once."""
+    send(server, tmp_path, CALM)
+    first = server.messages[0]["ts"]
+    talk = (
+        {"type": "message", "user": "U1", "ts": f"{1_797_000_000 + n}.000000", "thread_ts": first} for n in range(450)
+    )
+    server.messages += talk
+    for messages in (BUSY, LATER):
+        done = send(server, tmp_path, messages)
+
+    assert posted_once(server)
+    assert done.effects[0].verified
+
+
 def test_messages_of_others_are_left_alone(server: SlackServer, tmp_path: Path) -> None:
     """Somebody else's message with our marks, or another machine's briefing, is neither taken for ours nor changed."""
     send(server, tmp_path / "other machine")

@@ -138,6 +138,32 @@ def test_a_chart_that_shows_after_we_gave_up_is_not_shown_twice(server: SlackSer
     assert once(server)
 
 
+def test_a_chart_of_an_earlier_edition_that_shows_late_does_not_stay(server: SlackServer, tmp_path: Path) -> None:
+    """What Slack took and the later edition no longer has is deleted before it can show."""
+    server.shelf.delay = 20
+    send(server, tmp_path, CHARTS[:1])
+    server.shelf.delay = 0
+    later = (chart("timeline", b"\x89PNG later"),)
+    for _ in range(8):
+        send(server, tmp_path, later)
+
+    assert once(server, later)
+
+
+def test_charts_that_slack_never_shows_are_given_up(server: SlackServer, tmp_path: Path) -> None:
+    """The briefing leaves the spool after a bounded number of deliveries, and the last one says so."""
+    server.faults.append(Fault("500", "files.completeUploadExternal", times=1_000))
+    send(server, tmp_path, CHARTS[:1])
+    for day in range(1, 10):
+        done = deliver(CALM, f"2026-12-{day:02d}", chosen(tmp_path, server.url), sleep=Clock().sleep)
+        if spooled(tmp_path) == []:
+            break
+
+    assert spooled(tmp_path) == []
+    assert "given up" in done.reasons[0]
+    assert posted_once(server)
+
+
 def naive(server: SlackServer, thread_ts: str) -> None:
     """Upload as one would: what does not show is uploaded again."""
     client = WebClient(token=TOKEN, base_url=f"{server.url}/", timeout=1, retry_handlers=[])

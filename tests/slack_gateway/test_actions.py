@@ -183,6 +183,15 @@ def test_a_button_from_last_month_says_that_it_is_too_old(at_desk: Desk, verb: V
     assert Feedback(at_desk.home).views().opinions == ()
 
 
+@pytest.mark.parametrize("ts", ["nan", "inf", "1_795_500_000.0", "9e99", "-5.0", ""])
+def test_a_message_without_a_time_makes_no_button_young(at_desk: Desk, ts: str) -> None:
+    """What Slack never calls a message is no age to act on."""
+    line = at_desk.press(Verb.UP, ts=ts)
+
+    assert (line["came"], "under no message" in line["why"]) == ("refused", True)
+    assert Feedback(at_desk.home).views().opinions == ()
+
+
 def test_a_button_about_the_night_of_a_superseded_edition_says_so(at_desk: Desk) -> None:
     """The newer edition has buttons of its own."""
     furnish(at_desk.home, edition=2)

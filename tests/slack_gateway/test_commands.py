@@ -86,6 +86,15 @@ def test_what_is_no_command_is_refused_in_one_line(at_desk: Desk, text: str, why
     assert "\n" not in at_desk.said()
 
 
+def test_a_secret_that_was_typed_is_not_recorded(at_desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal quotes what it does not know; what looks like a secret leaves neither in the record nor in the log."""
+    caplog.set_level("INFO")
+
+    for key in ("AKIA" + "IOSFODNN7EXAMPLF", "xoxb-" + "2222-3333-" + "aB3dE6gH9" * 6):
+        assert at_desk.sent(typed(key), "slash_commands")["came"] == "refused"
+        assert key[:30].lower() not in f"{at_desk.record()} {at_desk.said()} {caplog.text}".lower()
+
+
 @pytest.mark.parametrize("char", ["*", "<", "&", "<!channel>", "😀", "`", "\n"])
 def test_a_command_of_3000_characters_of_markup_gets_one_clear_line(at_desk: Desk, char: str) -> None:
     """It is refused in the acknowledgement itself, with both numbers; nothing of it is kept or shown."""

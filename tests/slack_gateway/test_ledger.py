@@ -130,6 +130,21 @@ def test_a_form_that_a_kill_kept_from_opening_is_said(at_desk: Desk) -> None:
     assert "press the button again" in at_desk.said()
 
 
+def test_what_was_asked_long_ago_is_not_done_any_more(at_desk: Desk) -> None:
+    """A gateway that was stopped for more than a day tells the person to ask again, once."""
+    left = read("interactive", pressed(action_id(Verb.UP), carried(Verb.UP), ts=POSTED), NOON)
+    assert left is not None
+    Ledger(at_desk.home).take(left)
+    at_desk.now[0] = NOON + 86_401
+
+    assert at_desk.gateway.resume() == 1
+    at_desk.idle()
+
+    assert "ask again" in at_desk.said()
+    assert Feedback(at_desk.home).views().opinions == ()
+    assert at_desk.gateway.resume() == 0
+
+
 def test_the_record_is_bounded(tmp_path: Path) -> None:
     """A full file makes room, and two are kept."""
     record = Record(tmp_path, most_bytes=1_000)

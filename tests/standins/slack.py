@@ -167,15 +167,20 @@ class SlackServer:
 
     def _history(self, sent: dict[str, Any]) -> dict[str, Any]:
         found = [m for m in reversed(self.messages) if "thread_ts" not in m and float(m["ts"]) > float(sent["oldest"])]
-        start, limit = int(sent.get("cursor") or 0), min(int(sent["limit"]), 200)
-        more = {"next_cursor": str(start + limit)} if len(found) > start + limit else {}
-        return {"ok": True, "messages": _told(found[start : start + limit], sent), "response_metadata": more}
+        return _page(found, sent)
 
     def _replies(self, sent: dict[str, Any]) -> dict[str, Any]:
         for message in self.shelf.shows():
             self.messages.append({**message, "ts": f"{1_796_000_000 + len(self.messages)}.{len(self.messages):06d}"})
         found = [m for m in self.messages if sent["ts"] in {m["ts"], m.get("thread_ts")}]
-        return {"ok": True, "messages": _told(found, sent)} if found else {"ok": False, "error": "thread_not_found"}
+        return _page(found, sent) if found else {"ok": False, "error": "thread_not_found"}
+
+
+def _page(found: list[dict[str, Any]], sent: dict[str, Any]) -> dict[str, Any]:
+    """Answer with one page of what was found."""
+    start, limit = int(sent.get("cursor") or 0), min(int(sent.get("limit") or 100), 200)
+    more = {"next_cursor": str(start + limit)} if len(found) > start + limit else {}
+    return {"ok": True, "messages": _told(found[start : start + limit], sent), "response_metadata": more}
 
 
 def _told(messages: list[dict[str, Any]], sent: dict[str, Any]) -> list[dict[str, Any]]:
