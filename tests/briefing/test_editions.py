@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slack_sdk import WebClient
@@ -104,7 +105,12 @@ def naive(server: SlackServer, *arrived: tuple[str, Message]) -> None:
     stands: dict[str, str] = {}
     for night, message in arrived:
         marks = {"event_type": "forge_briefing", "event_payload": {"night": night, "part": 0}}
-        said = {"channel": CHANNEL, "text": message.text, "blocks": list(message.blocks), "metadata": marks}
+        said: dict[str, Any] = {
+            "channel": CHANNEL,
+            "text": message.text,
+            "blocks": list(message.blocks),
+            "metadata": marks,
+        }
         if night in stands:
             client.chat_update(ts=stands[night], **said)
         else:

@@ -140,12 +140,14 @@ def test_a_chart_that_shows_after_we_gave_up_is_not_shown_twice(server: SlackSer
 
 def test_a_chart_of_an_earlier_edition_that_shows_late_does_not_stay(server: SlackServer, tmp_path: Path) -> None:
     """What Slack took and the later edition no longer has is deleted before it can show."""
-    server.shelf.delay = 20
+    server.shelf.delay = 60
     send(server, tmp_path, CHARTS[:1])
     server.shelf.delay = 0
     later = (chart("timeline", b"\x89PNG later"),)
-    for _ in range(8):
-        send(server, tmp_path, later)
+    send(server, tmp_path, later)
+    client = WebClient(token=TOKEN, base_url=f"{server.url}/", retry_handlers=[])
+    for _ in range(60):
+        client.conversations_replies(channel=CHANNEL, ts=server.messages[0]["ts"])
 
     assert once(server, later)
 
