@@ -9,6 +9,7 @@ Does not belong here: who runs them (``forge_workers.fleet``, ``ui.py``).
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -110,9 +111,22 @@ def _code_server(settings: Settings, place: Place, _: int) -> None:
     socket.unlink(missing_ok=True)  # the place is taken, so nobody listens there
     address = f"unix:{socket}"
     threading.Thread(target=_tell_when_it_answers, args=(place, address), daemon=True).start()
+    threading.excepthook = _leave_when_idle
     # Never look for modules where `forge up` was typed: that may be somebody's repository.
     words = ["--socket", str(socket), "-m", LOCATION, "--empty-working-directory"]
     grpc_command.main([*words, "--log-level", "warning"], standalone_mode=False)
+
+
+def _leave_when_idle(lost: threading.ExceptHookArgs) -> None:
+    """End the code server once its runs have, so that a new one takes its place: a thread of it was lost.
+
+    Dagster's thread that sees after runs ends when the database cannot be written for a moment. Without it a code
+    server never learns that a run is over, and when told to stop waits for it for ever.
+    """
+    event(_log, "code_server.thread_lost", logging.ERROR, thread=lost.thread and lost.thread.name, why=lost.exc_value)
+    while multiprocessing.active_children():
+        time.sleep(_LOOK_S)
+    os._exit(1)
 
 
 def _daemon(settings: Settings, place: Place, _: int) -> None:

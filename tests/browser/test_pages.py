@@ -16,7 +16,7 @@ from forge_workers.store import NightStore
 from tests.browser.scene import SECRET, Scene, played
 from tests.standins.dagster import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _RUNS = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
 _TICKS = """
@@ -137,7 +137,7 @@ def test_two_failed_nights_are_selected_and_backfilled(scene: Scene) -> None:
     scene.picture("backfill")
     dialog.get_by_role("button", name="Launch").click()
 
-    wait_until(lambda: set(scene.statuses("pr_digest").values()) == {"MATERIALIZED"}, 150, look_s=0.5)
+    wait_until(lambda: set(scene.statuses("pr_digest").values()) == {"MATERIALIZED"}, 480, look_s=0.5)
 
     store = NightStore(scene.forge.home / "nights")
     assert all(store.load("pr_digest", night) is not None for night in scene.failed)
